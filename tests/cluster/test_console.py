@@ -161,7 +161,7 @@ def test_kill_9_of_the_executor_ends_the_program_and_not_who_is_attached(farm: F
     pid = farm.pid("ioc@hlt02")
     os.kill(parent_of(pid), signal.SIGKILL)
     until(lambda: not alive(pid), "the program is gone")
-    # of the next one: the first may have been told of as "start 1", too
+    person.wait("launched anew: start 1 runs", 60.0)
     person.wait("ready", 60.0, count=2)
     person.type("anew\r")
     person.wait("heard anew\n")

@@ -328,6 +328,35 @@ def test_who_may_not_type_is_told_why_and_again_when_that_changes(
     assert [session._typed.get_nowait() for _ in range(2)] == [b"x", b"y"]
 
 
+#: What a terminal says of itself: its task, which start, whether that runs, and why nothing is heard of it.
+STATES = st.tuples(
+    st.sampled_from(["t1", "t2", "t3"]),
+    st.integers(1, 2),
+    st.booleans(),
+    st.sampled_from(["", "", "its host is silent"]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(states=st.lists(STATES, min_size=1, max_size=12))
+def test_each_start_is_told_once_by_its_task_and_its_number(states: list[tuple[str, int, bool, str]]) -> None:
+    """Whatever comes in between and whatever is missed: another task has another start 1, and that is a new one."""
+    session = Attachment(Path("sock"), ("ioc", "hlt01"), False, False, "", False, _Keys())
+    told: list[str] = []
+    session.tell = told.append  # type: ignore[method-assign,assignment]
+    before, last = None, ""
+    for task, start, runs, silent in states:
+        told.clear()
+        session._tell_news(ConsoleOutput(task, 0, b"", 0, start, runs, silent, "", False, 1, 1))
+        is_up = runs and not silent
+        of_start = [one for sentence in told for one in sentence.split("; ") if "start" in one]
+        now = (task, start) if is_up else None
+        anew = "launched anew: " if is_up and last not in ("", task) else ""
+        assert of_start == ([f"{anew}start {start} runs"] if now is not None and now != before else [])
+        last = task if is_up else last
+        before = now
+
+
 @pytest.mark.parametrize("cut", [False, True])
 def test_when_the_writer_is_gone_the_next_key_is_the_next_writer(
     farm: Farm, monkeypatch: pytest.MonkeyPatch, cut: bool

@@ -126,6 +126,8 @@ class Attachment:
         self._waiting = 0
         self._printed = threading.Lock()
         self._shown: tuple[Any, ...] = ()
+        #: The task whose start was told last.
+        self._told_of = ""
         #: Nothing more is shown; and why it ended by itself.
         self.over, self._problem = False, None
 
@@ -224,6 +226,11 @@ class Attachment:
         runs = found.silent or (f"start {found.start} runs" if found.runs else "nothing runs" if found.start else "")
         before, self._shown = self._shown, (who, runs)
         news = [now for now, was in zip(self._shown, before or ("", "")) if now and now != was]
+        if found.runs and not found.silent and found.task_id:
+            # the first start of the next task is told in the same words as that of the last one
+            if self._told_of not in ("", found.task_id):
+                news = [one for one in news if one != runs] + [f"launched anew: {runs}"]
+            self._told_of = found.task_id
         if news:
             self.tell("; ".join(news))
 
