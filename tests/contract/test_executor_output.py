@@ -285,15 +285,61 @@ def test_what_copies_and_ends_at_once_is_not_begun_without_end(monkeypatch: pyte
     some.let_go()
 
 
+@pytest.mark.parametrize("number", relay.NO_ROOM)
 @pytest.mark.parametrize("kind", [Relay, Terminal])
 def test_where_there_can_be_no_relay_process_no_file_stays_open(
-    kind: type[Relay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[Relay], number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The start is tried again and again."""
-    monkeypatch.setattr(relay, "SHELL", str(tmp_path / "none"))
+
+    def spawned(*arguments: object, **more: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_spawn", spawned)
     with open(tmp_path / "out", "ab") as out:
         before = set(os.listdir("/proc/self/fd"))
         for _ in range(3):
-            with pytest.raises(FileNotFoundError):
+            with pytest.raises(OSError, match=os.strerror(number)):
                 kind((out.fileno(), out.fileno()), "", lambda words: None)
         assert set(os.listdir("/proc/self/fd")) == before
+
+
+#: An executor on a machine whose shell is at another place, where it can't be run.
+ELSEWHERE = """
+import sys
+from daqsched_executor.machine import relay, warden
+relay.SHELL = warden.SHELL = {shell!r}
+from daqsched_executor.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("shell", ["there is none", "not a program", "no right"])
+@pytest.mark.parametrize("console", [False, True])
+def test_a_machine_without_a_shell_starts_programs_and_is_told_what_it_lacks(
+    agent: FakeAgent, tmp_path: Path, shell: str, console: bool
+) -> None:
+    """Once, whatever becomes of the program; its lines come, each start is one, and a stop and kill -9 leave nothing."""
+    place = tmp_path / "sh"
+    if shell != "there is none":
+        place.write_bytes(b"\x7fELF")
+        place.chmod(0o755 if shell == "not a program" else 0o644)
+    command = (sys.executable, "-c", ELSEWHERE.format(shell=str(place)))
+    executor = ExecutorUnderTest(agent, tmp_path / "sandbox", command)
+    text = "import time; print('line', flush=True); time.sleep(1000)"
+    argv = (sys.executable, "-S", "-c", text)
+    try:
+        job = Payload("readout@hlt01.1", "readout", "hlt01", argv, console=console, restart=Restart(delay_s=0.0))
+        executor.launch(job)
+        for number in range(1, 4):
+            pid = executor.running(number).pid
+            until(lambda: (executor.sandbox / "stdout").read_text() == "line\n" * number, "its line")  # noqa: B023
+            if number < 3:
+                os.kill(pid, signal.SIGKILL)
+        assert executor.log().count("nothing keeps them then") == 1 and f"{place}: " in executor.log()
+        assert relays(executor) == []
+        os.kill(executor.pid, signal.SIGKILL)
+        executor.leave()
+        assert processes_of(executor) == []
+    finally:
+        executor.end()

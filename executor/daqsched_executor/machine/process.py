@@ -143,7 +143,8 @@ class Program:
                 from daqsched_executor.machine.relay import Relay  # not those in containers
 
                 self.relay = Relay(self._output, run_id, self._say)
-            self.runners.add(self.relay.process)
+            if self.relay.process:
+                self.runners.add(self.relay.process)
         if self.terminal is not None:
             self.terminal.begin()
         return self.relay.ends
@@ -250,9 +251,9 @@ class Program:
             self.relay.again()
             self.runners.add(self.relay.process)
         except OSError as error:
-            self._say(
-                f"lines of the program's may be lost if the executor is killed, as nothing keeps them then: {error.strerror}"
-            )
+            from daqsched_executor.machine.relay import unkept  # not for those in containers
+
+            self._say(unkept(error))
 
     def _end_of(self, ended: Ended, left: int) -> Event:
         if self.talk >= 0:

@@ -3,8 +3,8 @@
 A pipe can be opened anew by anybody who has it (/dev/stderr, /proc/self/fd/2) and is never emptied by that, as a file is. The
 kernel moves (splice(2)): at any moment a line is in the pipe or in its file, so that no kill loses one or has it twice. The
 executor says when. If it is killed, the relay process moves what is left: a shell outside of what Mesos and we kill (`spared`).
-It has the pipes open, too, waits for the executor's end and costs 0.1 MB. Where a file can't be written, a full disk, what is
-printed is dropped and counted: no program waits for that.
+It has the pipes open, too, waits for the executor's end and costs 0.1 MB. A machine that has no shell goes without it, and is
+told what that costs. Where a file can't be written, a full disk, what is printed is dropped and counted: no program waits for that.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ FIONREAD = 0x541B
 #: A file system, or a kernel, that has no splice(2).
 CANNOT_SPLICE = (errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP)
 
+#: What there is none of now and may be in a moment: the start is tried again. Any other error is of a shell that can't be run.
+NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 #: A relay process that does not live so long, so often, can't do its work, whatever the reason is.
 SHORT_S, TRIES = 1.0, 10
 #: How long a start waits for the relay process's word that it is spared, at most.
@@ -51,6 +53,12 @@ $limit cat <&3 >&5 2>/dev/null &
 $limit cat <&4 >&6 2>/dev/null &
 wait
 """
+
+
+def unkept(error: OSError) -> str:
+    """What it costs to have no relay process."""
+    why = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"lines of the program's may be lost if the executor is killed, as nothing keeps them then: {why}"
 
 
 class Target:
@@ -110,8 +118,8 @@ class Relay:
     """Two pipes for all programs of an executor, one after the other."""
 
     def __init__(self, files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
-        """``run_id``: how Mesos calls our container; ``say`` is for executor.log. Raises OSError where there can be no process
-        or pipe."""
+        """``run_id``: how Mesos calls our container; ``say`` is for executor.log. Raises OSError where there can be no pipe, or
+        no process now; a machine that can't run the shell is told once, and has no process."""
         self._files, self._run_id, self._say = files, run_id, say
         #: What is read from, to be watched; what the program's stdout and stderr become (we hold them, too: the pipes have no end
         #: while we live); what the relay process reads.
@@ -119,13 +127,15 @@ class Relay:
         self._targets = dict(zip(self.pipes, (Target(file, say) for file in files)))
         self._mouth = -1
         self._began, self._short = 0.0, 0
-        #: The process; 0: there is none any more.
+        #: The process; 0: there is none (any more).
         self.process = 0
         try:
             self.process = self._begin()
-        finally:
-            if not self.process:
+        except OSError as error:
+            if error.errno in NO_ROOM:
                 self._close()
+                raise
+            say(unkept(error))
 
     def _open(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         pipes = (_pipe(), _pipe())
