@@ -22,6 +22,8 @@ from waiting import alive, until
 
 Fresh = Callable[..., Cluster]
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 class Command:
     """`daqcluster --dir FOLDER ...` as a user types it."""
@@ -101,6 +103,7 @@ def test_up_status_env_and_down_without_a_trace(command: Command) -> None:
     assert found["running"] and [m["name"] for m in found["members"]] == ["master", "hlt01", "hlt02"]
     assert [m["registered"] for m in found["members"]] == [None, True, True]
     assert found["launcher"] in up.stdout and "hostname:hlt02" in up.stdout
+    assert found["checkout"] == str(ROOT) and f"brought up by  {ROOT}\n" in up.stdout
     exports = command("env").stdout
     assert f"export DAQSCHED_MASTER={found['master']}\n" in exports and "DAQSCHED_ELASTICSEARCH" not in exports
     evaluated = subprocess.run(["sh", "-c", f'{exports} echo "$DAQSCHED_STATE"'], capture_output=True, text=True)

@@ -27,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
     place = tmp_path / "checkout"
     (place / "scripts").mkdir(parents=True)
     (place / "vagrant").mkdir()
-    for name in ("Makefile", "scripts/stop", "scripts/machines"):
+    for name in ("Makefile", "scripts/stop", "scripts/brought-up", "scripts/machines"):
         shutil.copy2(ROOT / name, place / name)
     (place / "scripts" / "setup").write_text(SETUP)
     (place / "scripts" / "setup").chmod(0o755)
@@ -99,11 +99,21 @@ while True:
 """
 
 
+@pytest.mark.parametrize("mark", ["", "other", "own", "gone"])
 @pytest.mark.parametrize("whose", ["nobody", "other", "own"])
-def test_a_cluster_that_another_checkout_uses_is_left_alone(checkout: Path, tmp_path: Path, whose: str) -> None:
-    """`make run` would have that one's daemon replace its programs."""
+def test_a_cluster_that_another_checkout_uses_is_left_alone(
+    checkout: Path, tmp_path: Path, whose: str, mark: str
+) -> None:
+    """`make run` would have that one's daemon replace its programs; also where it is up and its daemon is not."""
     state, commands = tmp_path / "state", checkout / ".venv" / "bin"
     state.mkdir()
+    cluster, other = tmp_path / "cluster", tmp_path / "elsewhere"
+    (cluster / "work").mkdir(parents=True)
+    (cluster / "cluster.json").write_text("{}")
+    (other / "scripts").mkdir(parents=True)
+    (other / "scripts" / "stop").touch(0o755)
+    if mark:
+        (cluster / "work" / "checkout").write_text(str({"other": other, "own": checkout}.get(mark, tmp_path / "gone")))
     commands.mkdir(parents=True)
     for name in ("run", "listening"):
         shutil.copy2(ROOT / "scripts" / name, checkout / "scripts" / name)
@@ -115,7 +125,7 @@ def test_a_cluster_that_another_checkout_uses_is_left_alone(checkout: Path, tmp_
         path.chmod(0o755)
     daemon = None
     if whose != "nobody":
-        place = checkout if whose == "own" else tmp_path / "elsewhere"
+        place = checkout if whose == "own" else other
         argv0 = f"{place}/.venv/bin/python"
         daemon = subprocess.Popen(
             [argv0, "-c", LISTEN, str(state / "daqsched.sock")],
@@ -124,14 +134,15 @@ def test_a_cluster_that_another_checkout_uses_is_left_alone(checkout: Path, tmp_
         )
         assert daemon.stdout is not None and daemon.stdout.readline() == b"up\n"
     try:
-        done = make(checkout, "run", PYTHONPATH=os.pathsep.join(sys.path))
+        done = make(checkout, "run", PYTHONPATH=os.pathsep.join(sys.path), DAQCLUSTER_DIR=str(cluster))
     finally:
         if daemon is not None:
             daemon.kill()
             daemon.communicate()
     said = done.stdout
-    if whose == "other":
-        assert done.returncode != 0 and f"of {tmp_path / 'elsewhere'}" in said and "make stop" in said, done.stderr
+    if whose == "other" or mark == "other":
+        named = f"of {other}" if whose == "other" else f"{other} brought it up"
+        assert done.returncode != 0 and (named in said or whose == "own") and "make stop there" in said, done.stderr
         assert "daqcluster up" not in said and "daqsched apply" not in said
     else:
         assert done.returncode == 0 and "daqsched apply jobs/quickstart.py" in said, said + done.stderr

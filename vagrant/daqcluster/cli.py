@@ -210,6 +210,8 @@ def _show(cluster: Cluster, as_json: bool) -> bool:
         if found["webui"]:
             click.echo(f"web page       {found['webui']}")
         click.echo(f"folder         {found['folder']}")
+        if found["checkout"]:
+            click.echo(f"brought up by  {found['checkout']}")
     return bool(found["running"])
 
 

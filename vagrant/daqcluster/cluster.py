@@ -32,6 +32,16 @@ ATTRIBUTES = "hostname:{name};rack:r1"
 _OWN = ("work", "serve")
 
 
+#: The file there that names the checkout which brought the cluster up, for those that are called from another one (scripts/stop).
+_CHECKOUT = Path("work") / "checkout"
+
+
+def own_checkout() -> str:
+    """The checkout that this is part of; empty: it is installed elsewhere."""
+    top = Path(__file__).resolve().parents[2]
+    return str(top) if (top / "scripts" / "run").is_file() else ""
+
+
 def default_folder() -> Path:
     """DAQCLUSTER_DIR; else a folder of the user's."""
     named = os.environ.get("DAQCLUSTER_DIR")
@@ -116,6 +126,14 @@ class Cluster:
             return f"http://127.0.0.1:{self.members['elasticsearch'].port}"
         return self._record.external
 
+    @property
+    def checkout(self) -> str:
+        """The checkout that brought it up; empty: none did, or a version that did not write that down."""
+        try:
+            return (self.folder / _CHECKOUT).read_text()
+        except OSError:
+            return ""
+
     def status(self) -> dict[str, Any]:
         """Everything about it, as plain values."""
         members = self.members
@@ -134,6 +152,7 @@ class Cluster:
         ]
         return {
             "folder": str(self.folder),
+            "checkout": self.checkout,
             "running": self._record.complete and all(row["alive"] and row["registered"] is not False for row in rows),
             "master": self.master_url if "master" in members else "",
             "webui": f"http://{self.master_address}" if "master" in members else "",
@@ -195,6 +214,9 @@ class Cluster:
             try:
                 if new:
                     self._record.id, self._record.launcher = secrets.token_hex(4), launcher or containers.launcher()
+                    self._record.write(self._file)
+                    (self.folder / _CHECKOUT).parent.mkdir(exist_ok=True)
+                    (self.folder / _CHECKOUT).write_text(own_checkout())
                     shutil.rmtree(self.folder / "logs", ignore_errors=True)
                 (self.folder / "logs").mkdir(parents=True, exist_ok=True)
                 if isinstance(elasticsearch_, str):
