@@ -61,6 +61,8 @@ class Task(msgspec.Struct, omit_defaults=True, gc=False):
     ports: Mapping[str, int] = {}
     #: The version of the software that was launched; None: a daemon launched it that did not keep it.
     release: Optional[str] = None
+    #: `digests.CARRIED` of what was launched, where a daemon launched it whose name for it had that in it (`older_run_digests`).
+    carried: str = ""
 
     @property
     def confirmed(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from daqsched import Job
 from daqsched.digests import older_rules_digest, older_run_digests, rules_digest, run_digest
 from daqsched.engine import commands
 from daqsched.engine.operator_commands import TOLD_S
+from daqsched.engine.rules_told import NOT_KNOWN
 from daqsched.fill import payload
 from daqsched.jobfile.convert import WORDS
 from daqsched.spec import EXECUTOR, OF_A_START, OF_WHOM, PROGRAM, SCHEDULER, CheckSpec, JobSpec, Spec
@@ -183,6 +184,64 @@ def test_an_older_executor_that_confirms_labels_and_does_not_go_by_them_is_told_
     world.apply(job(restart=Restart("never")))
     (row,) = world.rows()
     assert told(world) == [] and not row.outdated and row.reason == ""
+
+
+@pytest.mark.parametrize("name", ["labels", "forward"])
+@pytest.mark.parametrize("older", [lambda one: rules_digest(one).partition(".")[0], older_rules_digest])
+def test_labels_of_an_executor_that_confirms_any_and_names_none_are_not_known(
+    older: Callable[[JobSpec], str], name: str
+) -> None:
+    """Whatever it is told and confirms, and until a newer one is there: it is said, also where nothing changed."""
+    world = World()
+    world.start(job())
+    says(world, older(job()), carries=False)
+
+    def said(outdated: bool = False) -> bool:
+        (row,) = world.rows()
+        return "too old to say which labels its lines carry" in row.reason and row.outdated == outdated
+
+    assert told(world) == [] and said()
+    other = {name: OTHER[name]}
+    never = {"restart": Restart("never")}
+    steps: tuple[dict[str, Any], ...] = ({}, other, {**never, **other}, never, {})
+    for rules in steps:
+        world.apply(job(**rules))
+        for order in told(world):
+            assert said(outdated=True)
+            told_of = Payload.from_json(order.payload)
+            assert told_of.rules.endswith(f".{NOT_KNOWN}")
+            says(world, told_of.rules, carries=False)
+        world.wait(2 * TOLD_S)
+        assert told(world) == [] and said()
+    says(world, rules_digest(job()))
+    assert [(row.reason, row.outdated) for row in world.rows()] == [("", False)]
+
+
+@pytest.mark.parametrize("name", ["labels", "forward"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_labels_that_are_in_an_older_daemon_s_name_for_what_it_launched_are_known(which: int, name: str) -> None:
+    """After the upgrade nothing is said of them before they are others; the next daemon knows it, too, and nobody believes what the
+    executor confirms."""
+    one = job(labels={"run": "1"})
+    world = running(one)
+    raw: Any = world.disk.records["readout", "hlt01"]
+    raw["task"]["digest"] = older_run_digests(one)[which]
+    oldest = rules_digest(one).partition(".")[0]
+    world.done.clear()
+    world.die()
+    says(world, oldest, carries=False)
+    assert told(world) == [] and [(row.reason, row.outdated) for row in world.rows()] == [("", False)]
+    other = replace(one, **{name: OTHER[name], "restart": Restart("never")})
+    world.apply(other)
+    (order,) = told(world)
+    for again in (False, True):
+        says(world, Payload.from_json(order.payload).rules, carries=False)
+        (row,) = world.rows()
+        assert told(world) == [] and not row.outdated and "is too old to be told of other labels" in row.reason
+        if not again:
+            world.die()
+    world.apply(replace(one, restart=Restart("never")))
+    assert told(world) == [] and [(row.reason, row.outdated) for row in world.rows()] == [("", False)]
 
 
 def test_what_an_older_daemon_told_is_not_told_again() -> None:

@@ -156,32 +156,6 @@ class Farm:
         """Take this spec for what is desired, as the instances will be."""
         self.desired = DesiredSpec(self.complete(spec))
 
-    def unconfirmed(self, instance: Instance) -> bool:
-        """Whether its executor goes by other rules than the job's, and can be told these."""
-        task = instance.record.task
-        if task is None or task.report is None or instance.job is None or instance.ending:
-            return False
-        rules = task.report.rules
-        if not rules or task.digest != instance.digest:
-            return False
-        return rules not in (self.rules_for(instance), self.desired.older_rules_of(instance.job))
-
-    def rules_for(self, instance: Instance) -> str:
-        """How its executor is told the job's rules: an older one confirms other labels and does not go by them, so these stay as
-        they are for it."""
-        assert instance.job is not None
-        rules, report = self.desired.rules_of(instance.job), instance.task.report
-        if report is None or report.carries:
-            return rules
-        return f"{rules.partition('.')[0]}.{report.rules.partition('.')[2] or rules.partition('.')[2]}"
-
-    def carries_others(self, instance: Instance) -> bool:
-        """Whether its executor is too old to be told of the labels that the job has now."""
-        task = instance.record.task
-        if task is None or task.report is None or instance.job is None or "." not in task.report.rules:
-            return False
-        return task.digest == instance.digest and self.desired.rules_of(instance.job) != self.rules_for(instance)
-
     def part_of(self, number: int, part: str) -> None:
         """The revision of that number is of this part."""
         self.parts[number] = part

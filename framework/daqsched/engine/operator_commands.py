@@ -10,6 +10,7 @@ from daqsched.engine import commands, events
 from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
+from daqsched.engine.rules_told import rules_for, unconfirmed
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.fill import payload
@@ -103,13 +104,13 @@ def tell_hold(farm: Farm, instance: Instance, now: float) -> None:
 
 def tell_rules(farm: Farm, instance: Instance, now: float) -> None:
     """Tell an executor the rules that changed while its program ran; and look again soon."""
-    if now < instance.rules_due or not farm.unconfirmed(instance) or instance.job is None:
+    if now < instance.rules_due or not unconfirmed(farm.desired, instance) or instance.job is None:
         return
     task = instance.task
     instance.rules_due = now + TOLD_S
     if task.state in ("starting", "running"):
         told = payload(instance.job, instance.host, task.id, task.ports)
-        told = replace(told, rules=farm.rules_for(instance))
+        told = replace(told, rules=rules_for(farm.desired, instance))
         order = OperatorCommand(f"{OBEY}.{farm.new_id()}", OBEY, "daqsched apply", payload=told.to_json().decode())
         farm.out.append(commands.Send(task.id, task.agent_id, order))
     farm.arm(instance.rules_due, instance)

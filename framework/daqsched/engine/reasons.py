@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
+from daqsched.engine.rules_told import NOT_KNOWN, carries_others, unconfirmed
 from daqsched.engine.shown import state_of
 from daqsched.engine.tense import Tense
 from daqsched.states import Shown
 from daqsched.task import Aside, Hold, Task
 from daqsched_executor.contract import Report
 
-#: Of a program whose lines carry what they did at its start.
+#: Of a program whose lines carry what they did at its start, and of one of which nobody knows what that was.
 TOO_OLD = "its executor is too old to be told of other labels or forwarding: `daqsched stop {0}` and `start {0}` have a newer one"
+NOT_SAID = (
+    "its executor is too old to say which labels its lines carry and whether they are forwarded: `daqsched stop {0}` and "
+    "`start {0}` have a newer one"
+)
 
 
 def reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
@@ -47,8 +52,9 @@ def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> st
     if state in ("RUNNING", "UNHEALTHY"):
         hold = instance.record.hold
         held = f"held by {hold.user}, so it is not started again" if hold is not None and hold.spares else ""
-        told = "what changed in the job is being told to its executor" if farm.unconfirmed(instance) else ""
-        older = TOO_OLD.format(instance) if farm.carries_others(instance) else ""
+        told = "what changed in the job is being told to its executor" if unconfirmed(farm.desired, instance) else ""
+        carried = carries_others(farm.desired, instance)
+        older = (NOT_SAID if carried == NOT_KNOWN else TOO_OLD).format(instance) if carried else ""
         return "; ".join(filter(None, [held, told, older, _how_it_runs(task, state, tense)]))
     return task.message or "launched, waiting for its executor"
 

@@ -81,6 +81,7 @@ def _as_it_was_named(farm: Farm) -> None:
             continue
         if record.task is not None:
             record.task.digest = instance.digest
+            record.task.carried = farm.desired.rules_of(job).partition(".")[2]
             farm.cancel_end(instance)
         else:
             record.done = instance.digest

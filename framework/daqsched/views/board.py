@@ -13,6 +13,7 @@ from daqsched.engine.changes import MOST_WORDS
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import no_master, reason_of
+from daqsched.engine.rules_told import unconfirmed
 from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
 from daqsched.rollout import words
@@ -94,7 +95,9 @@ def _cell(engine: Engine, instance: Instance, tense: Tense, waits: BlockedJobs) 
     hold = record.hold
     if instance.job is None or instance.aside or (hold is not None and not (hold.spares and task is not None)):
         marks = UNDESIRED
-    if record.behind or (task is not None and (task.digest != instance.digest or engine.unconfirmed(instance))):
+    if record.behind or (
+        task is not None and (task.digest != instance.digest or unconfirmed(engine.desired, instance))
+    ):
         marks |= OUTDATED
     if hold is not None and hold.spares and task is not None:
         marks |= HELD

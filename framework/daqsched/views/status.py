@@ -8,6 +8,7 @@ from typing import Optional
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import no_master, reason_of
+from daqsched.engine.rules_told import unconfirmed
 from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
 from daqsched.rollout import words
@@ -113,7 +114,7 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
         and not instance.aside
         and (instance.record.hold is None or (instance.spared and task is not None)),
         behind=instance.record.behind,
-        outdated=task is not None and (task.digest != instance.digest or engine.unconfirmed(instance)),
+        outdated=task is not None and (task.digest != instance.digest or unconfirmed(engine.desired, instance)),
         part=instance.part or "",
         held=instance.spared and task is not None,
         blocked=state == "WAITING" and (waits or BlockedJobs(engine, now)).blocked(instance.key),
