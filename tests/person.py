@@ -57,9 +57,12 @@ class Person:
         return self.process.wait(15)
 
     def close(self) -> None:
-        """Whatever happened in the test."""
-        if self.process.poll() is None:
+        """Whatever happened in the test; the next one's person must not find that this one still types."""
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         self._reader.join(15)  # else it might read of the next one who gets the number
         os.close(self._screen)

@@ -14,6 +14,20 @@ import pytest
 
 from daqsched_executor.contract import Payload, Stop
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of
+from left_running import left_running, pids
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test of the executor begins it ends: else it is on the machine for ever, and the next one's business."""
+    if not request.path.name.startswith("test_executor_"):
+        yield
+        return
+    folder: Path = request.getfixturevalue("tmp_path")
+    before = pids()
+    yield
+    left = left_running(folder, before)
+    assert not left, f"left running: {'; '.join(left)}"
 
 
 @pytest.fixture

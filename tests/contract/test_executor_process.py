@@ -265,7 +265,10 @@ class TestFirstThreadHasEnded:
         """By which a copy that a dead executor left is known (`machine.claim`)."""
         executor = start(*python(LEADERLESS))
         (pid,) = self.helpers(executor.sandbox, 1)
-        assert b"DAQSCHED_INSTANCE=readout@hlt01" in Kernel().environ(pid).split(b"\0")
+        try:
+            assert b"DAQSCHED_INSTANCE=readout@hlt01" in Kernel().environ(pid).split(b"\0")
+        finally:
+            os.kill(pid, signal.SIGKILL)  # whoever ends what is left goes by folders, and it shows none
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -286,6 +289,7 @@ def test_what_our_account_may_not_signal_is_told(tmp_path: Path) -> None:
         finally:
             os._exit(1)
     os.close(tell)
+    pid = 0
     try:
         os.waitpid(executor, os.WUNTRACED)
         words = os.read(told, 4096).decode().splitlines()
@@ -295,6 +299,8 @@ def test_what_our_account_may_not_signal_is_told(tmp_path: Path) -> None:
             f"pid {pid} (sleep), which runs as uid 0, can't be ended by uid 65534, the executor's account"
         )
     finally:
+        if pid:
+            os.kill(pid, signal.SIGKILL)  # nor may that account's end be its end (prctl(2), PR_SET_PDEATHSIG)
         os.kill(executor, signal.SIGKILL)
         os.waitpid(executor, 0)
         os.close(told)

@@ -139,7 +139,7 @@ def test_what_it_leaves_behind_ends_with_it(tmp_path: Path, end: str) -> None:
 @pytest.mark.parametrize("whom", ["executor", "runner"])
 def test_kill_9_leaves_nothing(tmp_path: Path, whom: str) -> None:
     """The executor's death ends the runner, which clears up; the runner's ends the command, and is an outcome."""
-    running = Running(tmp_path, "/bin/sh", "-c", "echo $$ > pid; sleep 1000")
+    running = Running(tmp_path, "/bin/sh", "-c", "echo $$ > pid; exec sleep 1000")
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "the command runs")
     command = int((tmp_path / "pid").read_text())
     os.kill(running.process.pid if whom == "executor" else running.runner, signal.SIGKILL)
