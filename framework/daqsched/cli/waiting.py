@@ -19,6 +19,10 @@ PATIENCE_S = 300.0
 #: How long everything must have been running before `apply` believes it: a program that dies at once is not running.
 SETTLE_S = 1.0
 
+#: How long it does not look again after a look, for each instance that there is, and at most: a look costs the daemon as much as
+#: there are, and while much starts something changes at any moment.
+PAUSE_EACH_S, PAUSE_MOST_S = 0.001, 1.0
+
 #: How a rollout stands of which nothing more comes by itself.
 STOPPED = ("paused", "aborted", "rolled-back")
 
@@ -162,6 +166,8 @@ def _wait_for(
                     say(lines[0])
             left = settle - (now - complete_since) if complete_since is not None else 0.5
             wait_s = max(0.01, min(0.5, left))
+            if complete_since is None:
+                time.sleep(min(PAUSE_MOST_S, PAUSE_EACH_S * sum(answer.progress.states.values())))
             answer = client.progress(only, seen=answer.progress.version, wait_s=wait_s, revision=revision, part=part)
     except KeyboardInterrupt:
         if live:
