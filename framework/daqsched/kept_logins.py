@@ -6,9 +6,7 @@ mode 600, which says also what is in the keyring: commands ask that only where i
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import stat
 import threading
 from pathlib import Path
@@ -18,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from daqsched.errors import UserError
+from daqsched.whole_file import write_whole
 
 Found = TypeVar("Found")
 
@@ -59,15 +58,10 @@ def keep(login: KeptLogin) -> str:
     why = _in_keyring(lambda keyring: keyring.set_password(SERVICE, login.url, login.secret))
     kept = login if isinstance(why, str) else msgspec.structs.replace(login, secret="")
     path = _path(login.url)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(kept))
-        os.replace(fresh, path)
+        write_whole(path, msgspec.json.encode(kept))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
         raise UserError(f"{path} can't be written, so nothing is kept: {error.strerror}") from error
     if isinstance(why, str) and before is not None and not before.secret:
         # what was in the keyring is no longer what commands use

@@ -18,6 +18,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from daqsched.errors import UserError
+from daqsched.whole_file import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -74,17 +75,8 @@ def write(path: Path, name: str, password: Optional[str]) -> None:
         raise UserError(f"{path} has no password of {name}")
     if password is not None:
         kept[name] = _HASHER.hash(password)
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        fresh.unlink(missing_ok=True)
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            if path.exists():
-                owner = path.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            file.writelines(f"{one}:{line}\n" for one, line in kept.items())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, path)
+        write_whole(path, "".join(f"{one}:{line}\n" for one, line in kept.items()).encode(), for_owner=True)
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror}") from error
 

@@ -31,6 +31,8 @@ class Session(NamedTuple):
     page: str
     begins: tuple[str, ...]
     then: str
+    #: What was there before.
+    before: str = ""
 
 
 SESSIONS = [
@@ -68,6 +70,15 @@ SESSIONS = [
         ("apt-get install ./daqsched-executor_*.deb        #",),
         "test -s /etc/daqsched/policy && test $(stat -c %a:%U /etc/daqsched/forward.user) = 600:daq\n"
         "test $(stat -c %a:%U /var/lib/mesos/daqsched.$(id -u daq)) = 755:daq",
+    ),
+    Session(
+        "docs/operate/install.md",
+        ("daqsched cert",),
+        "daqsched cert /etc/daqsched/tls ctl1.daq.example ctl1\n"
+        "whose() { stat -c %a:%U /etc/daqsched/$1; }\n"
+        "test $(whose tls/ctl1.daq.example.key) = 600:daqsched && test $(whose tls/ca.key) = 600:root\n"
+        "test $(whose passwords) = 600:daqsched && grep -q '^alice:' /etc/daqsched/passwords",
+        before="useradd --system daqsched",  # the package does
     ),
     Session(
         "docs/operate/standalone.md",
@@ -169,6 +180,10 @@ mkdir -p /etc/daqsched /var/lib/node_exporter/textfile /var/lib/mesos/daqsched/f
 rm -rf /var/lib/mesos/daqsched/forward/* /opt/daqsched
 echo metrics > /var/lib/mesos/daqsched/forward/metrics.prom
 id daq > /dev/null 2>&1 || useradd --system daq
+cat > "$MEMORY/bin/editor" <<'END'
+#!/bin/bash
+case $1 in *.yaml) printf '%s\n' 'version: 1' 'rules:' '  - {to: known, role: viewer}' > "$1" ;; esac
+END
 cat > "$MEMORY/checkout/scripts/install" <<'END'
 #!/bin/bash
 mkdir -p "$2/bin" && ln -s "$OURS/$1" "$2/bin/"
@@ -184,6 +199,7 @@ cat > "$MEMORY/bin/systemctl" <<'END'
 #!/bin/bash
 case "$*" in
     daemon-reload) ;;
+    "restart daqsched-serve") ;;
     "enable --now "* | "is-a-unit "*) test -s "/etc/systemd/system/${!#}.service" ;;
     *) exit 1 ;;
 esac
@@ -209,7 +225,7 @@ def test_root_types_it_and_has_what_the_page_says(session: Session, tmp_path: Pa
     if not ready():
         pytest.skip("needs root, and a kernel that gives namespaces")
     typed = [BLOCKS[key] for begin in session.begins for key in found(session.page, begin)]
-    text = "\n".join((PRELUDE, *typed, session.then))
+    text = "\n".join((PRELUDE, session.before, *typed, session.then))
     environment = {
         **os.environ,
         "MEMORY": str(tmp_path),
@@ -217,6 +233,11 @@ def test_root_types_it_and_has_what_the_page_says(session: Session, tmp_path: Pa
         "OURS": str(Path(sys.executable).parent),
     }
     done = subprocess.run(
-        ["unshare", "-mn", "bash", "-x", "-c", text], env=environment, capture_output=True, text=True, timeout=60
+        ["unshare", "-mn", "bash", "-x", "-c", text],
+        env=environment,
+        input="correct horse battery\n",  # a password that is asked for
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]

@@ -286,7 +286,8 @@ def named(path: Path) -> Iterator[str]:
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
     "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits"
-    " logbook merge ports preflight proposals redaction rollout select settings spec states task times wakeup",
+    " logbook merge ports preflight proposals redaction rollout select settings spec states task times wakeup"
+    " whole_file",
     "rights",
     "jobfile engine",
     "views",

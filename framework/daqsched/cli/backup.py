@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from pathlib import Path
 from typing import Any, Optional
@@ -85,14 +83,9 @@ def _about(label: Any, contents: Any) -> str:
 
 def _write(file: Path, data: bytes) -> None:
     """All of it or nothing, and for our own eyes: environments of programs are in it."""
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    from daqsched.whole_file import write_whole
+
     try:
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(beside, file)
+        write_whole(file, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise UserError(f"{file} can't be written ({error.strerror}): give another FILE, or make room") from error

@@ -25,6 +25,7 @@ def cert(folder: Path, names: Sequence[str], days: int) -> None:
     FOLDER/ca.pem is for callers (--server-ca), FOLDER/NAME.pem and NAME.key for the daemon; FOLDER/ca.key signs and goes nowhere.
     """
     from daqsched.authority import KeyPair, make_authority, make_certificate
+    from daqsched.whole_file import write_whole
 
     now = datetime.datetime.now(datetime.timezone.utc)
     if os.sep in names[0] or names[0].startswith((".", "*", "-")):
@@ -34,26 +35,15 @@ def cert(folder: Path, names: Sequence[str], days: int) -> None:
         key, certificate = folder / "ca.key", folder / "ca.pem"
         if not certificate.exists() and not key.exists():
             made = make_authority(f"daqsched farm {now:%Y-%m-%d}", now)
-            _write(key, made.key, 0o600)
-            _write(certificate, made.certificate, 0o644)
+            write_whole(key, made.key, 0o600)
+            write_whole(certificate, made.certificate, 0o644)
             say(f"A new authority: {certificate} is for callers (--server-ca); {key} signs, keep it where few come.")
         pair = make_certificate(KeyPair(key.read_bytes(), certificate.read_bytes()), names, days, now)
         for suffix, text, mode in ((".key", pair.key, 0o600), (".pem", pair.certificate, 0o644)):
-            _write(folder / f"{names[0]}{suffix}", text, mode)
+            write_whole(folder / f"{names[0]}{suffix}", text, mode, for_owner=True)
     except OSError as error:
         raise UserError(f"{error.filename or folder}: {error.strerror}") from error
     said = ", ".join(names)
     say(
         f"{folder / names[0]}.pem and {names[0]}.key are for {said}, {days} days: a daemon that has them reads them again."
     )
-
-
-def _write(path: Path, text: bytes, mode: int) -> None:
-    """In one step, so that a daemon that looks at it finds it whole."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
