@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Callable
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -287,3 +288,27 @@ def test_tab_completes_states(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert offered("f") == ["FAILED", "FINISHED"] and offered("FAILED,ba") == ["FAILED,BACKOFF"]
     assert "FAILED,FAILED" not in offered("FAILED,")
     assert any(one.shell_complete(click.Context(main), "FA") for one in verbs(main)["status"].params)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ((), {"h1", "h2", "h3"}),
+        (("--except", "h2"), {"h1", "h3"}),
+        (("--except", "@h[1-2]"), {"h3"}),
+        (("--except", "h2", "--except", "daq-a@h3"), {"h1"}),
+        (("--only", "@h[1-2]", "--except", "h1"), {"h2"}),
+        (("--except", "daq-b"), {"h1", "h2", "h3"}),
+    ],
+)
+def test_a_preflight_asks_no_host_that_is_excepted(
+    serve: Serve, run: Run, tmp_path: Path, words: tuple[str, ...], asked: set[str]
+) -> None:
+    """A bare word that is no job is a host, one that is down: nobody waits for it."""
+    file = tmp_path / "farm.py"
+    file.write_text('from daqsched import Job\njobs = [Job("daq-a", "/bin/true", hosts="h[1-3]")]\n')
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.settle()
+    said = run("preflight", file, *words, "--timeout", "0.3", "--json", status=4)
+    found = msgspec.json.decode(said[said.index("{") :])
+    assert {host for wall in found["wall"] for host in wall["hosts"]} == asked
