@@ -10,9 +10,13 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Callable, TypeVar
 
 import pytest
+
+Found = TypeVar("Found")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqsched_executor"
@@ -67,6 +71,12 @@ WORLD = frozenset(
 )
 
 
+def once_a_file(look: Callable[[Path], Iterator[Found]]) -> Callable[[Path], tuple[Found, ...]]:
+    """What is found in a file, which is parsed for that once: most tests here look at all of them."""
+    return cache(lambda path: tuple(look(path)))
+
+
+@once_a_file
 def imported(path: Path) -> Iterator[str]:
     """The full names of all modules that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -84,6 +94,7 @@ def test_a_pure_module_imports_no_world(path: Path) -> None:
     assert WORLD.isdisjoint(name.partition(".")[0] for name in imported(path))
 
 
+@once_a_file
 def ours(path: Path) -> Iterator[Path]:
     """The modules of our packages that a file imports, also as names out of a package (``from daqsched import api``)."""
     roots = (FRAMEWORK.parent, EXECUTOR.parent)
@@ -231,14 +242,18 @@ def test_printing_is_found_in_every_spelling(tmp_path: Path) -> None:
     ]
 
 
+@once_a_file
+def attributes(path: Path) -> Iterator[str]:
+    """``a.b.c`` of each such expression of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            yield _spelled(node)
+
+
 def using(*names: str) -> set[str]:
     """The modules of the framework in which an expression ends so."""
-    return {
-        str(path.relative_to(FRAMEWORK))
-        for path in FRAMEWORK.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and _spelled(node).endswith(names)
-    }
+    files = FRAMEWORK.rglob("*.py")
+    return {str(path.relative_to(FRAMEWORK)) for path in files if any(one.endswith(names) for one in attributes(path))}
 
 
 def test_a_change_is_put_to_the_engine_in_one_place() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import click
@@ -31,12 +32,19 @@ def test_the_help_of_every_command_is_in_the_documentation(name: str) -> None:
     assert shown.get(name, f"docs/reference/commands.md has no help of {name!r}") == helped.output
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
-def test_tests_that_a_page_names_exist(page: Path) -> None:
-    """A claim stands there with what shows it."""
+@cache
+def names_of_tests() -> dict[str, set[str]]:
+    """The names of all."""
     known: dict[str, set[str]] = {}
     for file in (ROOT / "tests").rglob("test_*.py"):
         known.setdefault(file.name, set()).update(re.findall(r"(?:def|class) ([tT]est\w+)\b", file.read_text()))
+    return known
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    """A claim stands there with what shows it."""
+    known = names_of_tests()
     for file_name, name in re.findall(
         r"(?:`|<!-- )(?:tests/\w+/)?(test_\w+\.py)(?:::(?:Test\w+::)?(\w+))?(?:`| -->)", page.read_text()
     ):
@@ -61,9 +69,9 @@ def test_the_tables_of_options_have_all_of_them() -> None:
     }
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
-def test_every_variable_of_the_environment_is_one(page: Path) -> None:
-    """By its whole name."""
+@cache
+def variables() -> set[str]:
+    """All words of the sources, and of the commands' options, that look like a variable of the environment."""
     sources = [
         file
         for folder in ("framework", "executor", "vagrant", "scripts", "tests")
@@ -73,6 +81,12 @@ def test_every_variable_of_the_environment_is_one(page: Path) -> None:
     logs = verbs(main)["logs"]
     assert isinstance(logs, click.Group)
     commands = [*verbs(main).values(), *verbs(logs).values()]
-    code += "\n".join(str(parameter.envvar) for command in commands for parameter in command.params)
+    code += "\n" + "\n".join(str(parameter.envvar) for command in commands for parameter in command.params)
+    return set(re.findall(r"\bDAQ(?:SCHED|CLUSTER)_\w+", code))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
+def test_every_variable_of_the_environment_is_one(page: Path) -> None:
+    """By its whole name."""
     named = re.findall(r"`(DAQ(?:SCHED|CLUSTER)_[A-Z_]*[A-Z]\d*)", page.read_text(encoding="utf-8"))
-    assert not [name for name in named if not re.search(rf"\b{name}\b", code)]
+    assert not set(named) - variables()
