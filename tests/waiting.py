@@ -21,8 +21,8 @@ def until(
             return found
         now = time.monotonic()
         assert now < deadline, f"waited {timeout_s:g} s in vain until {what}"
-        # what is waited for gets as much of the machine as the looks at it
-        time.sleep(min(0.5, max(0.01, now - began)))
+        # what is waited for gets three times as much of the machine as the looks at it
+        time.sleep(min(0.5, max(0.01, 3.0 * (now - began))))
 
 
 def alive(pid: int) -> bool:
