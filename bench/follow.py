@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import httpx  # noqa: E402
 
-from farm import Farm, running  # noqa: E402
+from farm import BIN, Farm, running  # noqa: E402
 
 JOBS = f"""
 jobs = [Job("clock", argv=[{sys.executable!r}, "-u", "-c", "import time\\nwhile True: print('at', time.time()); time.sleep(0.1)"],
@@ -30,7 +30,7 @@ jobs = [Job("clock", argv=[{sys.executable!r}, "-u", "-c", "import time\\nwhile 
 
 def followed(farm: Farm, seconds: float, *options: str) -> list[float]:
     """Seconds from print to terminal of each line that came in so long."""
-    words = [farm.serve_command[0], "logs", "clock", "-f", "--json", "--stream", "stdout", *options]
+    words = [str(BIN / "daqsched"), "logs", "clock", "-f", "--json", "--stream", "stdout", *options]
     late: list[float] = []
     with subprocess.Popen(words, env=farm.env, stdout=subprocess.PIPE, text=True) as command:
         assert command.stdout is not None

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import IO, Any, Optional, Union
 
 import msgspec
 from msgspec.structs import fields
 
+import nursery
 from daqcluster import Cluster
 from daqsched.client import Client
 from daqsched.errors import DaqschedError
@@ -24,8 +25,7 @@ from forwarding import Index
 from waiting import until
 
 #: The commands beside the interpreter that runs the tests.
-BIN = Path(sys.executable).parent
-
+BIN = nursery.BIN
 
 #: What a row says of its own where it has nothing to say.
 EMPTY = {one.name: one.default for one in fields(Row) if isinstance(one.default, (str, int, float))}
@@ -49,9 +49,9 @@ class Farm:
         folder.mkdir(parents=True, exist_ok=True)
         self.env = {**os.environ, "DAQSCHED_STATE": str(folder / "state"), "COLUMNS": "200"}
         self.env.pop("DAQSCHED_SOCKET", None)
-        self.process: Optional[subprocess.Popen[bytes]] = None
-        #: What `serve` starts.
-        self.serve_command = [str(BIN / "daqsched")]
+        self.process: Optional[Union[subprocess.Popen[bytes], nursery.Child]] = None
+        #: What `serve` starts in place of `daqsched`.
+        self.patched: list[str] = []
 
     def patch(self, statement: str) -> None:
         """Daemons that are started from now on execute this first: a time that would take a test too long is another."""
@@ -59,15 +59,19 @@ class Farm:
         whole = (
             f"import sys; sys.argv[0] = {str(BIN / 'daqsched')!r}\n{statement}\nfrom daqsched.cli import main; main()"
         )
-        self.serve_command = [sys.executable, "-c", whole]
+        self.patched = [sys.executable, "-c", whole]
 
     def serve(self, *options: str) -> None:
         """Start the daemon and wait until the master knows it."""
-        command = [*self.serve_command, "serve", "--master", self.master, "--index", self.index, *options]
+        words = ["serve", "--master", self.master, "--index", self.index, *options]
         if self.elasticsearch:
-            command += ["--elasticsearch", self.elasticsearch]
+            words += ["--elasticsearch", self.elasticsearch]
         with open(self.folder / "serve.log", "ab") as log:
-            self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
+            if self.patched:
+                command = [*self.patched, *words]
+                self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
+            else:
+                self.process = nursery.begin(words, self.env, log)
         until(lambda: self.connected() or self._ended(), "the daemon is registered")
         assert self.process.poll() is None, self.log()
 
@@ -99,9 +103,7 @@ class Farm:
 
     def run(self, *words: str, check: bool = True, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """One of the crew's commands."""
-        done = subprocess.run(
-            [str(BIN / "daqsched"), *words], env=self.env, capture_output=True, text=True, timeout=timeout_s
-        )
+        done = nursery.run(words, self.env, timeout_s)
         assert not check or done.returncode == 0, (
             f"daqsched {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         )

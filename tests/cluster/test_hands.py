@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 import pytest
 
+import nursery
 from daqcluster import Cluster
 from daqcluster.ports import free_port
 from farm import BIN, Farm
@@ -81,9 +82,7 @@ class Hands(Farm):
 
     def says(self, name: str, *words: str, status: int = 0) -> str:
         """What somebody is told, on both ways out."""
-        done = subprocess.run(
-            [str(BIN / "daqsched"), *words], env=self.environment(name), capture_output=True, text=True, timeout=120
-        )
+        done = nursery.run(words, self.environment(name))
         assert done.returncode == status, f"{name}: daqsched {' '.join(words)}: {done}"
         return done.stdout + done.stderr
 
