@@ -144,6 +144,7 @@ def of_ours(folder: Path, lines: int) -> Seen:
     """All of it."""
     with running(folder, agents=1) as cluster:
         farm = Farm(folder / "farm", cluster.master_url)
+        farm.fresh = True
         farm.serve()
         farm.apply(
             f"jobs = [Job('ioc', argv=['/bin/sh', '-c', {SHELL!r}], hosts='hlt01', console=True),"

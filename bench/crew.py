@@ -107,6 +107,7 @@ class Bench:
     def __init__(self, cluster: Cluster, folder: Path, *options: str, elasticsearch: str = "") -> None:
         self.cluster = cluster
         self.farm = Farm(folder, cluster.master_url, elasticsearch)
+        self.farm.fresh = True
         self.farm.serve(*options)
 
     def roots(self) -> list[int]:

@@ -76,6 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), agents=3, elasticsearch_=True) as cluster:
         url = str(cluster.elasticsearch_url)
         farm = Farm(Path(folder) / "farm", cluster.master_url, url)
+        farm.fresh = True
         farm.serve()
         try:
             farm.apply(JOBS)

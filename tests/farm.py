@@ -50,6 +50,8 @@ class Farm:
         self.env = {**os.environ, "DAQSCHED_STATE": str(folder / "state"), "COLUMNS": "200"}
         self.env.pop("DAQSCHED_SOCKET", None)
         self.process: Optional[Union[subprocess.Popen[bytes], nursery.Child]] = None
+        #: Whether daemon and commands are interpreters of their own: for who measures what they take.
+        self.fresh = False
         #: What `serve` starts in place of `daqsched`.
         self.patched: list[str] = []
 
@@ -67,8 +69,8 @@ class Farm:
         if self.elasticsearch:
             words += ["--elasticsearch", self.elasticsearch]
         with open(self.folder / "serve.log", "ab") as log:
-            if self.patched:
-                command = [*self.patched, *words]
+            if self.patched or self.fresh:
+                command = [*(self.patched or [str(BIN / "daqsched")]), *words]
                 self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
             else:
                 self.process = nursery.begin(words, self.env, log)
@@ -103,7 +105,11 @@ class Farm:
 
     def run(self, *words: str, check: bool = True, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """One of the crew's commands."""
-        done = nursery.run(words, self.env, timeout_s)
+        if self.fresh:
+            command = [str(BIN / "daqsched"), *words]
+            done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout_s)
+        else:
+            done = nursery.run(words, self.env, timeout_s)
         assert not check or done.returncode == 0, (
             f"daqsched {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         )
