@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 from collections.abc import Iterator
+
+from children import child
 
 #: Opens so many connections to a Unix socket or a port, begins a request on each, says so, and keeps them.
 SLOW = """
@@ -30,7 +31,7 @@ sys.stdin.read()
 @contextlib.contextmanager
 def unfinished(where: str, count: int, text: str) -> Iterator[None]:
     """While so many connections with an unfinished request are open, from another process."""
-    with subprocess.Popen([sys.executable, "-c", SLOW, where, str(count), text], stdin=-1, stdout=-1) as slow:
+    with child([sys.executable, "-c", SLOW, where, str(count), text], stdin=-1, stdout=-1) as slow:
         assert slow.stdin is not None and slow.stdout is not None
         assert slow.stdout.readline() == b"open\n"
         yield

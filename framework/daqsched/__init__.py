@@ -14,7 +14,7 @@ beforehand. What keeps the world out: `limits`, `bounded`, `redaction`, `foreign
 it away. Between commands and daemon: `protocol`, `problems`, `operations`, which `openapi` tells programs, `client`
 (by a `daemon_connection`, and that by an `exchange` of HTTP), `remote` (over the network, with `kept_logins`),
 `settings`. `backends` makes of ``--state`` what keeps the state; `authority` makes certificates, `passwords` keeps
-those. `zookeeper_client` is bounded, for it and for finding masters. Small things: `ports`, `times`, `wakeup`,
+those. `zookeeper_client` is bounded, for it and for finding masters. Small things: `plural`, `ports`, `times`, `wakeup`,
 `whole_file`.
 """
 

@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 import pytest
 from click.testing import CliRunner, Result
 
+from children import child
 from daqcluster import Cluster
 from daqcluster.elasticsearch import User
 from daqsched.cli import main
@@ -219,7 +220,7 @@ def test_readers_read(stored: Secure) -> None:
         assert done.exit_code == 0 and said in done.output, (words, done.output)
     options = ["--elasticsearch", stored.url, "--index", "daqsched-logs"]
     command = [sys.executable, "-m", "daqsched.cli", "logs", "-f", "-n", "1", "--grep", "second", *options]
-    with subprocess.Popen(
+    with child(
         [*command, "--elasticsearch-user-file", str(stored.user_file("read"))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -644,7 +644,7 @@ def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monk
         assert done.exit_code == status, done.output
         return done.output
 
-    assert "part hlt, 1 jobs" in run("validate", files["hlt"])
+    assert "part hlt, 1 job" in run("validate", files["hlt"])
     assert json.loads(run("validate", files["trk"], "--part", "trk", "--json"))["part"] == "trk"
     assert "is not a valid name for a part" in run("validate", files["trk"], "--part", "a b", status=2)
     assert "the file says farm = 'hlt'" in run("validate", files["hlt"], "--part", "trk", status=2)

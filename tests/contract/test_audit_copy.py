@@ -153,7 +153,7 @@ def test_what_goes_wrong_is_said_once_and_tried_again(
     copier.run(end)
     assert (
         caplog.text.count("is not copied, and waits: away") == 1
-        and "the audit file is copied again: 1 lines" in caplog.text
+        and "the audit file is copied again: 1 line" in caplog.text
     )
     assert len(stored.documents) == 1
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from children import child
 from daqcluster import containers, processes
 
 
@@ -28,7 +28,7 @@ def group() -> Iterator[Path]:
 
 def test_what_an_interrupted_agent_has_frozen_can_be_ended(group: Path) -> None:
     """A frozen process dies of no signal; whoever looks for it thaws it. The groups go, also one that is there no more."""
-    with subprocess.Popen(["sleep", "600"]) as sleeper:
+    with child(["sleep", "600"]) as sleeper:
         (group / "inner" / "cgroup.procs").write_text(str(sleeper.pid))
         (group / "inner" / "freezer.state").write_text("FROZEN")
         processes.end(lambda: containers.pids([group]) & {sleeper.pid}, 0.0, 10.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from children import child
 from daqsched.cli import main
 from daqsched.client import Client
 from daqsched.serve.web_rules import COOKIE, refusal
@@ -178,9 +178,11 @@ def test_a_password_is_typed_unseen(pair: Pair, tmp_path: Path) -> None:
     words = ["--server", pair.web.url, "--server-ca", str(pair.web.ca), "login", "alice"]
     env = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "home"), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "daqsched.cli", *words]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env) as asked:
+    # without a terminal of ours: /dev/tty would be that
+    with child(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True) as asked:
         os.close(theirs)
         seen = b""
+        # what is typed from then on counts, and is not shown: the prompt comes last
         while b"Password of alice" not in seen:
             seen += os.read(ours, 1000)
         os.write(ours, b"correct horse\n")

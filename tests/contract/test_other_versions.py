@@ -17,6 +17,7 @@ from typing import Optional
 
 import pytest
 
+from children import child
 from daqsched import client as client_module
 from daqsched.errors import UserError
 from served import Serve
@@ -81,7 +82,7 @@ def environment(source: Optional[Path]) -> dict[str, str]:
 @contextmanager
 def daemon(folder: Path, source: Optional[Path]) -> Iterator[Path]:
     """Its socket."""
-    with subprocess.Popen(
+    with child(
         [sys.executable, "-c", DAEMON, str(folder)],
         env=environment(source),
         stdin=subprocess.PIPE,

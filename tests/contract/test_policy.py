@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from children import child
 from daqsched_executor.contract import Container, Probe, Restart, Survey
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, report_of
 
@@ -113,7 +114,7 @@ with socket.socket(socket.AF_UNIX) as one:
     sys.stdin.read()
 """
     command = ["/usr/bin/python3", "-S", "-c", serve, str(public / "sock")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"listens\n"
         start("/bin/true", container=Container("i", engine=str(public / "sock")))
         agent.wait_update("TASK_STARTING", contains="/sock is served by uid 65534, not by root")

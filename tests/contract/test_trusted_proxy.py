@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -13,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from children import child
 from daqsched.cli import main
 from daqsched.errors import UserError
 from daqsched.serve.trusted_proxy import Proxied, TrustedProxy
@@ -189,7 +189,7 @@ def test_the_configuration_of_nginx_on_the_page_works(web: WebServe, tmp_path: P
         f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}}\n"
         f"user root; http {{ access_log off; {places} server {{{text} }}\n"
     )
-    with subprocess.Popen(["nginx", "-c", str(conf), "-p", str(tmp_path), "-e", str(tmp_path / "log")]) as nginx:
+    with child(["nginx", "-c", str(conf), "-p", str(tmp_path), "-e", str(tmp_path / "log")]) as nginx:
         try:
 
             def listens() -> bool:

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 
 from builders import job, offer
+from children import child
 from daqsched.authority import make_authority
 from daqsched.cli import main
 from daqsched.client import Client
@@ -432,7 +433,7 @@ def unread(door: WebServe, token: Path, count: int) -> Iterator[list[str]]:
     """While so many answers are asked for and none is read; their statuses."""
     port = door.serving.web_address.rpartition(":")[2]
     words = [sys.executable, "-c", UNREAD, port, str(count), str(door.ca), str(token)]
-    with subprocess.Popen(words, stdin=-1, stdout=-1) as slow:
+    with child(words, stdin=-1, stdout=-1) as slow:
         assert slow.stdin is not None and slow.stdout is not None
         yield slow.stdout.readline().decode().split()
         slow.stdin.close()

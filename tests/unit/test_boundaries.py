@@ -24,7 +24,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
     FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits"
-    " logbook merge openapi operations ports preflight problems proposals redaction rollout select spec states task times",
+    " logbook merge openapi operations plural ports preflight problems proposals redaction rollout select spec states task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
     " credential_steps demand desired desired_spec documents durations endings engine events farm hold_steps"
@@ -301,7 +301,7 @@ def named(path: Path) -> Iterator[str]:
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
     "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits"
-    " logbook merge ports preflight proposals redaction rollout select settings spec states task times wakeup"
+    " logbook merge plural ports preflight proposals redaction rollout select settings spec states task times wakeup"
     " whole_file",
     "rights",
     "jobfile engine",

@@ -66,7 +66,7 @@ def test_a_paused_or_aborted_rollout_leaves_a_mark_and_one_that_is_done_does_not
     assert "is paused in batch 1 of 2, by bob: beam; `daqsched rollout resume`" in rollout_mark(world.engine)
     world.say(events.RolloutSteered("abort", "bob", "no beam"))
     mark = rollout_mark(world.engine)
-    assert "is aborted, by bob: no beam; 1 instances still have what they had before" in mark
+    assert "is aborted, by bob: no beam; 1 instance still has what it had before" in mark
     world.apply(job(hosts="hlt[01-02]", release="r2"), agreed=2)
     assert rollout_mark(world.engine) == ""
 

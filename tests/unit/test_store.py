@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from builders import job
+from children import child
 from daqsched.engine.commands import Revision
 from daqsched.errors import DaqschedError
 from daqsched.spec import Spec, encode
@@ -128,7 +129,7 @@ for number in count(1):
 
 def test_what_was_saved_survives_a_kill(tmp_path: Path) -> None:
     """kill -9 in the middle of saving: the last completed save is there, whole."""
-    with subprocess.Popen([sys.executable, "-c", SAVES, str(tmp_path)], stdout=subprocess.PIPE) as process:
+    with child([sys.executable, "-c", SAVES, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         said = [process.stdout.readline() for _ in range(50)]
         process.kill()

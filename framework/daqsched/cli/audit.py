@@ -13,6 +13,7 @@ import click
 from daqsched.cli.options import Command, access_options, at_least, json_option
 from daqsched.cli.root import connect, main
 from daqsched.errors import UserError
+from daqsched.plural import plural
 from daqsched.settings import Where, state_dir
 from daqsched.terminal.out import print_json, say
 
@@ -118,11 +119,11 @@ def verify(files: tuple[Path, ...], expect: str, as_json: bool) -> None:
 
 
 def _tell(found: Verified) -> None:
-    count = f"{found.lines} lines are" if found.lines != 1 else "1 line is"
+    count = plural(found.lines, "line", "is", "are")
     numbers = f": {found.first} to {found.last}, from {found.since} to {found.until}" if found.lines else ""
     say(f"{count} whole{numbers}")
     if found.without:
-        say(f"{found.without} lines before them have no hashes")
+        say(f"{plural(found.without, 'line')} before them have no hashes")
     if found.gaps:
         say(f"{found.gaps} more are in the daemon's log alone: the file could not be written then")
     broken = found.broken
@@ -167,7 +168,7 @@ def copy(file: Optional[Path], elasticsearch: str, index: str, once: bool, **opt
         if once:
             found = copying.once()
             said = f", {found.before} of them before" if found.before else ""
-            say(f"{found.lines} lines are in {index}-YYYY.MM{said}; {found.refused} were refused.")
+            say(f"{plural(found.lines, 'line', 'is', 'are')} in {index}-YYYY.MM{said}; {found.refused} were refused.")
             return
         end: SimpleQueue[int] = SimpleQueue()
         signal.signal(signal.SIGTERM, lambda number, frame: end.put(number))

@@ -11,6 +11,7 @@ import click
 from daqsched.cli.options import state_options
 from daqsched.cli.root import connect, main
 from daqsched.errors import UserError
+from daqsched.plural import plural
 from daqsched.settings import Where
 from daqsched.terminal.out import say
 
@@ -78,7 +79,7 @@ def _about(label: Any, contents: Any) -> str:
     from daqsched import times
 
     when = times.clock(label.time)
-    return f"{len(contents.revisions)} revisions, {len(contents.records)} instances, of {when}"
+    return f"{plural(len(contents.revisions), 'revision')}, {plural(len(contents.records), 'instance')}, of {when}"
 
 
 def _write(file: Path, data: bytes) -> None:

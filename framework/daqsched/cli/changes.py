@@ -25,6 +25,7 @@ from daqsched.cli.options import (
 from daqsched.cli.root import connect, main
 from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow, follow_restart, wait_options
 from daqsched.errors import UserError
+from daqsched.plural import plural
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
 
@@ -284,7 +285,9 @@ def replace(path: Where, host: str, agent: str, message: str, yes: bool, stops: 
         which = f"{host} is {answer.agent}, as before" if answer.agent else "Done"
     else:
         which = f"{host} is {answer.agent} now, and was {answer.agent_before}"
-    say(f"{which}; {answer.count} programs move. `daqsched status @{host}` shows what runs there.")
+    say(
+        f"{which}; {plural(answer.count, 'program', 'moves', 'move')}. `daqsched status @{host}` shows what runs there."
+    )
 
 
 @main.command("return")

@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from daqsched import times
-from daqsched.logs.count import json_rows, names_from, novelty_hosts, plural, ranks, table
+from daqsched.logs.count import json_rows, names_from, novelty_hosts, ranks, table
 from daqsched.logs.lines import format_line, json_text, line_fields
+from daqsched.plural import plural
 from daqsched.terminal.heat import heat_map, length
 from daqsched.terminal.out import print_json_text, say
 
@@ -78,11 +79,11 @@ def show_new(source: Source, since: float, screen: Screen, today: str) -> None:
         say(format_line(novelty.first, screen.colours, today=today), f"    {often}, {novelty_hosts(novelty)}")
     when = times.clock(since)
     kinds = len(found.messages)
-    said = f"{kinds:,} {'message is' if kinds == 1 else 'messages are'} new since {when}, out of {found.lines:,} lines"
+    said = f"{plural(kinds, 'message', 'is', 'are')} new since {when}, out of {plural(found.lines, 'line')}"
     if kinds > len(messages):
         said += f"; {kinds - len(messages):,} are not shown (--lines N shows more)"
     if found.without:
-        said += f"; {found.without:,} lines have no fingerprint (stored by an older forwarder)"
+        said += f"; {plural(found.without, 'line', 'has', 'have')} no fingerprint (stored by an older forwarder)"
     if found.cut:
-        said += f"; {found.cut:,} lines of too many kinds were not looked at: ask for less time or fewer jobs"
+        said += f"; {plural(found.cut, 'line')} of too many kinds were not looked at: ask for less time or fewer jobs"
     say(f"daqsched logs: {said}", err=True)

@@ -17,6 +17,7 @@ from daqsched.cli.logsetup import client_of, elasticsearch_options
 from daqsched.cli.options import at_least, json_option
 from daqsched.cli.root import connect, main
 from daqsched.errors import PARTIAL, DaqschedError, UserError
+from daqsched.plural import plural
 from daqsched.settings import Where
 from daqsched.terminal.out import print_json, print_json_text, say
 
@@ -207,14 +208,14 @@ def replay(
         if as_json:
             print_json({"would": whole, "elsewhere": len(found) - whole})
         else:
-            say(f"{whole} lines would be sent again; of {len(found) - whole} all is on their machines alone.")
+            say(f"{plural(whole, 'line')} would be sent again; of {len(found) - whole} all is on their machines alone.")
         sys.exit(PARTIAL if lacks else 0)
     sums = deadletters.total(counts)
     if as_json:
         print_json(sums._asdict())
     else:
         say(
-            f"{sums.stored} lines stored, {sums.found} were stored already, {sums.refused} are still refused"
+            f"{plural(sums.stored, 'line')} stored, {sums.found} were stored already, {sums.refused} are still refused"
             f"{f', of {sums.elsewhere} all is on their machines alone' if sums.elsewhere else ''}."
         )
         for why, one in islice(still.items(), 5):

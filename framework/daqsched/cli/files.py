@@ -17,6 +17,7 @@ from daqsched.cli.options import json_option, part_option, set_option
 from daqsched.cli.root import connect, main
 from daqsched.errors import JobFileError, UserError
 from daqsched.foreign import paint
+from daqsched.plural import plural
 from daqsched.settings import Where
 from daqsched.spec import LOGGING_PARTS, PARTS, JobSpec, Spec
 from daqsched.terminal.out import colours, print_json, print_json_text, say
@@ -57,7 +58,8 @@ def validate(file: Path, settings: Sequence[str], part: Optional[str], as_json: 
         print_json({"valid": True, "digest": digest(spec), **of_part, **told, "names": names_, **of_shifter})
         return
     wherever = ", {by_attributes} more on whichever machines have their attributes" if told["by_attributes"] else ""
-    text = "{jobs} jobs, {instances} instances on {hosts} hosts" + wherever
+    found = [plural(told[f"{noun}s"], noun) for noun in ("job", "instance", "host")]
+    text = f"{found[0]}, {found[1]} on {found[2]}" + wherever
     whose = f"{words(spec.part)}, " if spec.part else ""
     say(f"No mistake: {whose}{text.format(**told)} ({digest(spec)}).")
     for one in choices.variables if choices is not None else ():

@@ -81,10 +81,11 @@ def _server(where: Where) -> Server:
 
 
 def _typed(name: str, url: str) -> str:
+    from daqsched.terminal.unseen import typed_unseen
+
     if interactive():
         with contextlib.suppress(click.Abort):
-            found: str = click.prompt(f"Password of {name} at {url}", hide_input=True, err=True)
-            return found
+            return typed_unseen(f"Password of {name} at {url}")
         raise UserError("no password was typed: nobody is logged in")
     text = sys.stdin.readline(5000).rstrip("\n")
     if not text:

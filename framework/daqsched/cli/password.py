@@ -26,14 +26,15 @@ def password(user: str, file: Path, remove: bool) -> None:
     """Set the password by which USER logs in (`serve --passwords`): typed twice, or a line of the standard input. The
     file keeps what argon2id makes of it. Sessions of USER end."""
     from daqsched.passwords import write
+    from daqsched.terminal.unseen import typed_unseen
 
     if remove:
         write(file, user, None)
         say(f"{user} has no password any more.")
         return
     if sys.stdin.isatty():
-        text = click.prompt("Password", hide_input=True)
-        if click.prompt("The same again", hide_input=True) != text:
+        text = typed_unseen("Password")
+        if typed_unseen("The same again") != text:
             raise UserError("the two differ: nothing was changed")
     else:
         text = sys.stdin.readline(5000).rstrip("\n")

@@ -15,6 +15,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.fill import payload
 from daqsched.limits import shown, some
+from daqsched.plural import plural
 from daqsched_executor.contract import HOLD, OBEY, RELEASE, OperatorCommand, Report
 
 #: How soon an order about a hold is sent again that nobody has confirmed.
@@ -48,7 +49,7 @@ def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
             farm.settle(instance, now)
     what = f"{order.kind} {order.name}".rstrip()
     why = f": {order.message}" if order.message else ""
-    farm.note(f"{what} asked for by {order.user} of {len(accepted)} jobs{why}")
+    farm.note(f"{what} asked for by {order.user} of {plural(len(accepted), 'job')}{why}")
     return Accepted(keys=tuple(accepted), rejected=tuple(rejected))
 
 

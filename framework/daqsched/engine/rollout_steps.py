@@ -16,6 +16,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.engine.rollout_state import Before
 from daqsched.errors import UserError
 from daqsched.merge import Desired, Merged, assembled, change_of
+from daqsched.plural import plural
 from daqsched.rollout import (
     MOST_FAILURES,
     MOST_UNREACHED,
@@ -101,7 +102,7 @@ def begin(
     rolling.work_on(())
     farm.out += [commands.SaveDocument(name) for name in (ROLLOUT, BATCHES, BEFORE)]
     farm.note(
-        f"rollout {rolling.rollout.number} of {len(every)} instances on {rolling.rollout.hosts} hosts begins: "
+        f"rollout {rolling.rollout.number} of {plural(len(every), 'instance')} on {plural(rolling.rollout.hosts, 'host')} begins: "
         f"batches of {', '.join(str(len({host for _, host in batch})) for batch in rolling.batches[:10])} hosts"
     )
 

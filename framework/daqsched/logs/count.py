@@ -15,6 +15,7 @@ from daqsched.errors import UserError
 from daqsched.foreign import paint
 from daqsched.logs.answers import Hits
 from daqsched.logs.lines import Line, json_text, line_of
+from daqsched.plural import plural
 from daqsched.times import iso
 
 #: What lines can be counted by, and the field that says it.
@@ -191,11 +192,6 @@ def rest(counted: Counted, hidden: Sequence[tuple[tuple[str, ...], int]]) -> lis
             f"... and {plural(counted.cut, 'line')} in groups beyond the first {counted.most:,}: ask for less time or fewer"
         )
     return said
-
-
-def plural(number: int, noun: str) -> str:
-    """``1 line``, ``2,000 lines``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def ranks(counted: Counted) -> list[tuple[tuple[str, ...], int]]:

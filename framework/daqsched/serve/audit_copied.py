@@ -64,6 +64,6 @@ def look(path: Path, now: float) -> Optional[AuditCopied]:
 
 
 def _sentence(lines: int, since: float) -> str:
-    count = f"{lines} lines of the audit file wait" if lines != 1 else "1 line of the audit file waits"
+    count = f"{lines:,} lines of the audit file wait" if lines != 1 else "1 line of the audit file waits"
     first = f"{', the first' if lines != 1 else ''} since {times.clock(since)}" if since else ""
     return f"{count} to be copied to Elasticsearch{first}: see `journalctl -u daqsched-audit-copy`, or start `daqsched audit copy`"

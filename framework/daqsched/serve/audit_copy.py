@@ -22,6 +22,7 @@ import msgspec
 
 from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.logs.elastic import Elastic
+from daqsched.plural import plural
 from daqsched.serve.audit_ecs import AuditDocument, document, mappings
 from daqsched.serve.audit_place import (
     MOST_LINE,
@@ -83,7 +84,7 @@ class AuditCopy:
             try:
                 found = self.once()
                 if said:
-                    logger.warning("the audit file is copied again: %d lines", found.lines)
+                    logger.warning("the audit file is copied again: %s", plural(found.lines, "line"))
                 said, wait_s = "", LOOK_S
             except (Refused, Unreachable, UserError, OSError) as error:
                 if str(error) != said:

@@ -2,6 +2,6 @@
 
 `show` has the farm, `show_changes` what changes it, `rejected` whom something does not concern, `preflight_table` a
 preflight, `show_rights` who may do what, `show_proposals` what waits, `heat` a map of counts; `hosts_alike` tells a
-reason of many hosts once; `keyboard` is who types. All are drawn on the `canvas` and leave by `out`, which let
+reason of many hosts once; `keyboard` is who types, `unseen` a password. All are drawn on the `canvas` and leave by `out`, which let
 nothing of others' through that acts on a terminal.
 """

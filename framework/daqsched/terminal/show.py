@@ -110,7 +110,7 @@ class _Table:
             yield self._table(host)
             return
         for one in self._shown:
-            restarts = f"{one.restarts} restarts" if one.restarts else ""
+            restarts = f"{one.restarts} restart{'' if one.restarts == '1' else 's'}" if one.restarts else ""
             words = text(f"{one.job}@{one.host} " if one.host else f"{one.job} ", overflow="fold").append(one.state)
             whose = f"part {one.part}" if one.part else ""
             yield words.append("".join(f", {part}" for part in (one.age, one.release, restarts, whose) if part))

@@ -11,6 +11,7 @@ from rich.table import Table
 from daqsched.farm_parts import called
 from daqsched.hosts import fold
 from daqsched.logbook import LogbookEntry
+from daqsched.plural import plural
 from daqsched.protocol import Applied, AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
 from daqsched.rollout import words as words_of
 from daqsched.spec import FORWARDER
@@ -107,7 +108,8 @@ def _expected(plan: Plan, asked: str) -> Iterator[RenderableType]:
         yield text(f"would not start now: {job} on {fold(hosts)}: {of_all(why, host, hosts)}", style="red")
     times = []
     if plan.batches:
-        times.append(f"goes in {len(plan.batches)} batches of {_some(plan.batches)} hosts")
+        batches = "1 batch" if len(plan.batches) == 1 else f"{len(plan.batches)} batches"
+        times.append(f"goes in {batches} of {_some(plan.batches)} {'host' if list(plan.batches) == [1] else 'hosts'}")
     if plan.away_s >= 0:
         times.append(f"a program is down for about {duration(plan.away_s)}")
     if plan.takes_s >= 0 and len(plan.batches) > 1:
@@ -141,7 +143,10 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     style = {"paused": "bold red", "done": "green", "aborted": "yellow", "rolled-back": "yellow"}.get(state, "")
     rows: list[RenderableType] = [
         text(words[0].upper() + words[1:] + ".", style=style),
-        text(f"{rollout.instances} instances on {rollout.hosts} hosts; begun {began} {by}", style="dim"),
+        text(
+            f"{plural(rollout.instances, 'instance')} on {plural(rollout.hosts, 'host')}; begun {began} {by}",
+            style="dim",
+        ),
     ]
     if rollout.state == "running" and rollout.ready_since:
         left = max(0.0, rollout.ready_since + rollout.strategy.ready_s - answer.now)

@@ -11,6 +11,7 @@ from daqsched.engine.reasons import no_master, reason_of
 from daqsched.engine.rules_told import unconfirmed
 from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
+from daqsched.plural import plural
 from daqsched.rollout import words
 from daqsched.states import ORDER, Shown
 from daqsched.views.blocked import BlockedJobs, seen
@@ -88,7 +89,8 @@ def rollout_mark(engine: Engine) -> str:
     if rollout.state == "paused":
         return words(rollout)
     if rollout.state in ("aborted", "rolled-back") and behind:
-        return f"{words(rollout)}; {behind} instances still have what they had before"
+        left = plural(behind, "instance", "still has", "still have")
+        return f"{words(rollout)}; {left} what {'it' if behind == 1 else 'they'} had before"
     away = [host for host in rollout.unreached if host in engine.lost]
     return words(rollout) if away else ""
 
