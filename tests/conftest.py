@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 #: How long after its limit a test that could not be interrupted, or whose teardown hangs then, ends its process.
-BEYOND_S = 60.0
+BEYOND_S = 300.0
 #: stderr as it is while no test captures it; where threads are is told there.
 _stderr = pytest.StashKey[int]()
 
@@ -84,7 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """pytest-timeout interrupts a test once. What hangs beyond that would hang for ever, and say nothing."""
     marker = item.get_closest_marker("timeout")
-    given = marker.args[0] if marker else item.config.getoption("timeout") or item.config.getini("timeout")
+    option = item.config.getoption("timeout")
+    given = marker.args[0] if marker else item.config.getini("timeout") if option is None else option
     limit_s = float(given or 0)
     if limit_s:
         faulthandler.dump_traceback_later(limit_s + BEYOND_S, exit=True, file=item.config.stash[_stderr])

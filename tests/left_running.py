@@ -13,7 +13,7 @@ from pathlib import Path
 from waiting import alive, parent_of
 
 #: What ends by itself has so long; a relay process waits two seconds for whoever holds its pipes open.
-LIMIT_S = 5.0
+LIMIT_S = 30.0
 
 
 def pids() -> frozenset[int]:
@@ -32,7 +32,7 @@ def left_running(folder: Path, before: Collection[int], limit_s: float = LIMIT_S
             break
         time.sleep(0.05)
     for pid in found:
-        with suppress(ProcessLookupError, ChildProcessError):
+        with suppress(OSError):  # it has just ended
             os.kill(pid, signal.SIGKILL)
             if parent_of(pid) == os.getpid():
                 os.waitpid(pid, 0)

@@ -98,10 +98,15 @@ class _Nursery:
 
     def end(self) -> None:
         self._control.close()
-        self._process.wait(10)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def fork(self, words: Sequence[str], env: Mapping[str, str], out: IO[Any], err: IO[Any], session: bool) -> Child:
         asked = {"words": list(words), "env": dict(env), "cwd": os.getcwd(), "session": session}
+        assert self._process.poll() is None, "what forks processes for the tests has ended"
         reply, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, open(os.devnull, "rb") as nothing:
             files = [theirs.fileno(), nothing.fileno(), out.fileno(), err.fileno()]

@@ -35,15 +35,18 @@ LEAST_LETTERS = 10
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\Z")
 
 
-def read(path: Path) -> dict[str, str]:
-    """Name -> what is kept of its password; raises `UserError` where the file is not to be believed."""
+def read(path: Path, of_anybody: bool = False) -> dict[str, str]:
+    """Name -> what is kept of its password; raises `UserError` where the file is not to be believed: it is another account's
+    (but ``of_anybody``), or others may read or change it."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise UserError(f"{path} is not a file, so no passwords are read from it")
-            if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            if found.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
                 raise UserError(f"{path} can be read or changed by others than its owner: chmod 600 {path}")
+            if found.st_uid not in (0, os.geteuid()) and not of_anybody:
+                raise UserError(f"{path} belongs to uid {found.st_uid}, and not to root or uid {os.geteuid()}")
             text = file.read(MOST_BYTES + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
@@ -70,7 +73,8 @@ def write(path: Path, name: str, password: Optional[str]) -> None:
         raise UserError("a name has letters, digits, _, ., @ and -, at most 64")
     if password is not None and not LEAST_LETTERS <= len(password) <= MOST_LETTERS:
         raise UserError(f"a password has {LEAST_LETTERS} to {MOST_LETTERS} letters")
-    kept = read(path) if path.exists() else {}
+    # root writes for a daemon of another account
+    kept = read(path, of_anybody=os.geteuid() == 0) if path.exists() else {}
     if password is None and kept.pop(name, None) is None:
         raise UserError(f"{path} has no password of {name}")
     if password is not None:

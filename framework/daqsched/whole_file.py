@@ -11,8 +11,8 @@ from pathlib import Path
 def write_whole(path: Path, data: bytes, mode: int = 0o600, for_owner: bool = False) -> None:
     """Raises `OSError`; then the old one is as it was, and nothing lies beside it.
 
-    `mode` is that of the new file, also where the old one had another. ``for_owner``: it belongs to whom the old one belonged
-    to, so that a daemon still reads what root renews; not in a folder where others may write, who could have laid it there.
+    `mode` is that of the new file, also where the old one had another. ``for_owner``: what root renews belongs to whom the old
+    one belonged to, so that a daemon still reads it; not in a folder where others may write, who could have laid it there.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     with contextlib.ExitStack() as undo:
@@ -20,8 +20,8 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600, for_owner: bool = Fa
         undo.callback(_remove, beside)
         with open(file, "wb") as out:
             with contextlib.suppress(FileNotFoundError):
-                before = path.lstat()
-                if for_owner and not path.parent.stat().st_mode & 0o022:
+                before, folder = path.lstat(), path.parent.stat()
+                if for_owner and os.geteuid() == 0 == folder.st_uid and not folder.st_mode & 0o022:
                     os.fchown(file, before.st_uid, before.st_gid)
             os.fchmod(file, mode)
             out.write(data)

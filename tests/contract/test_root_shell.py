@@ -75,10 +75,12 @@ SESSIONS = [
         "docs/operate/install.md",
         ("daqsched cert",),
         "daqsched cert /etc/daqsched/tls ctl1.daq.example ctl1\n"
+        "daqsched password bob --file /etc/daqsched/passwords <<<'battery staple'\n"
         "whose() { stat -c %a:%U /etc/daqsched/$1; }\n"
         "test $(whose tls/ctl1.daq.example.key) = 600:daqsched && test $(whose tls/ca.key) = 600:root\n"
-        "test $(whose passwords) = 600:daqsched && grep -q '^alice:' /etc/daqsched/passwords",
-        before="useradd --system daqsched",  # the package does
+        "test $(whose passwords) = 600:daqsched && test $(grep -cE '^(alice|bob):' /etc/daqsched/passwords) = 2\n"
+        "test $(whose tls) = 750:root",
+        before="id daqsched > /dev/null 2>&1 || useradd --system daqsched",  # the package does
     ),
     Session(
         "docs/operate/standalone.md",

@@ -42,16 +42,24 @@ def test_where_it_fails_the_old_one_stays_and_nothing_beside_it(
 
 @needs_root
 @pytest.mark.parametrize(
-    ("for_owner", "folder", "whose"),
-    [(True, 0o755, STRANGER), (True, 0o777, 0), (True, 0o1777, 0), (True, 0o775, 0), (False, 0o755, 0)],
+    ("for_owner", "folder", "owner", "whose"),
+    [
+        (True, 0o755, 0, STRANGER),
+        (True, 0o777, 0, 0),
+        (True, 0o1777, 0, 0),
+        (True, 0o775, 0, 0),
+        (True, 0o755, STRANGER, 0),
+        (False, 0o755, 0, 0),
+    ],
 )
 def test_what_root_renews_belongs_to_whom_it_belonged_to_where_nobody_else_writes(
-    tmp_path: Path, for_owner: bool, folder: int, whose: int
+    tmp_path: Path, for_owner: bool, folder: int, owner: int, whose: int
 ) -> None:
     """In a folder where others may write, somebody may have laid it there to be given what comes."""
     place = tmp_path / "place"
     place.mkdir()
     place.chmod(folder)
+    os.chown(place, owner, owner)
     path = place / "key"
     path.write_text("old")
     os.chown(path, STRANGER, STRANGER)

@@ -123,7 +123,7 @@ def _tell(found: Verified) -> None:
     numbers = f": {found.first} to {found.last}, from {found.since} to {found.until}" if found.lines else ""
     say(f"{count} whole{numbers}")
     if found.without:
-        say(f"{plural(found.without, 'line')} before them have no hashes")
+        say(f"{plural(found.without, 'line')} before them {'has' if found.without == 1 else 'have'} no hashes")
     if found.gaps:
         say(f"{found.gaps} more are in the daemon's log alone: the file could not be written then")
     broken = found.broken

@@ -85,5 +85,6 @@ def show_new(source: Source, since: float, screen: Screen, today: str) -> None:
     if found.without:
         said += f"; {plural(found.without, 'line', 'has', 'have')} no fingerprint (stored by an older forwarder)"
     if found.cut:
-        said += f"; {plural(found.cut, 'line')} of too many kinds were not looked at: ask for less time or fewer jobs"
+        were = "was" if found.cut == 1 else "were"
+        said += f"; {plural(found.cut, 'line')} of too many kinds {were} not looked at: ask for less time or fewer jobs"
     say(f"daqsched logs: {said}", err=True)
