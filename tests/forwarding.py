@@ -174,17 +174,23 @@ class Index:
         return int(answer["count"])
 
     def documents(self) -> list[dict[str, Any]]:
-        """All hits, in the order in which people see them."""
+        """All hits that there are at the first look, in the order in which people see them; they may grow in number."""
         self.ask("POST", f"/{self.prefix}-*/_refresh")
         sort = ["@timestamp", {"service.node.name": {"missing": ""}}, {"daqsched.stream": {"missing": ""}}]
-        search: dict[str, Any] = {"size": 5000, "sort": [*sort, {"log.offset": {"missing": 0}}]}
+        search: dict[str, Any] = {
+            "size": 5000,
+            "track_total_hits": True,
+            "sort": [*sort, {"log.offset": {"missing": 0}}],
+        }
         found: list[dict[str, Any]] = []
+        total = -1
         while True:
-            hits = self.ask("POST", f"/{self.prefix}-*/_search", search)["hits"]["hits"]
-            if not hits:
+            answer = self.ask("POST", f"/{self.prefix}-*/_search", search)["hits"]
+            total = answer["total"]["value"] if total < 0 else total
+            found += answer["hits"]
+            if not answer["hits"] or len(found) >= total:
                 return found
-            found += hits
-            search["search_after"] = hits[-1]["sort"]
+            search["search_after"] = answer["hits"][-1]["sort"]
 
     def messages(self) -> list[str]:
         """The texts of all documents, in order."""

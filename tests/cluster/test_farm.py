@@ -325,8 +325,8 @@ def test_another_account_for_executors_counts_from_the_next_start_on(farm: Farm)
     # the real one may be where only root can read it
     with tempfile.TemporaryDirectory(dir="/var/tmp") as public:
         os.chmod(public, 0o777)
-        seen, stand_in = Path(public) / "who", Path(public) / "executor"
-        stand_in.write_text(f"#!/bin/sh\nid -un >> {seen}\nexec sleep 1000\n")
+        seen, pid, stand_in = Path(public) / "who", Path(public) / "pid", Path(public) / "executor"
+        stand_in.write_text(f"#!/bin/sh\necho $$ > {pid}\nid -un >> {seen}\nexec sleep 1000\n")
         stand_in.chmod(0o755)
         farm.serve("--user", "www-data", "--executor", str(stand_in))
         assert alive(first)
@@ -334,3 +334,4 @@ def test_another_account_for_executors_counts_from_the_next_start_on(farm: Farm)
         until(lambda: seen.exists() and seen.read_text() == "www-data\n", "the agent starts it as www-data")
         assert not alive(first)
         farm.clear()
+        os.kill(int(pid.read_text()), signal.SIGKILL)  # the agent would give it a minute to register

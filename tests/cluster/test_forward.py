@@ -222,7 +222,7 @@ def test_elasticsearch_killed_in_the_middle_loses_no_line(cluster: Any, index: I
     seed = random.randrange(1 << 30)
     forwarder = ForwarderProcess(spool, index.url, index.prefix)
     with chatting(spool, 2, seed) as expected:
-        until(lambda: index.messages(), "some lines are stored")
+        until(index.count, "some lines are stored")
         cluster.kill("elasticsearch")
         time.sleep(1)
         cluster.start("elasticsearch")

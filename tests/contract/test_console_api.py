@@ -343,7 +343,7 @@ def test_each_start_is_told_once_by_its_task_and_its_number(states: list[tuple[s
     """Whatever comes in between and whatever is missed: another task has another start 1, and that is a new one."""
     session = Attachment(Path("sock"), ("ioc", "hlt01"), False, False, "", False, _Keys())
     told: list[str] = []
-    session.tell = told.append  # type: ignore[method-assign,assignment]
+    session.tell = told.append  # type: ignore[method-assign,assignment]  # what it says is kept
     before, last = None, ""
     for task, start, runs, silent in states:
         told.clear()

@@ -59,7 +59,7 @@ def test_replace_says_which_agent_is_the_host_now_and_does_not_undo_itself(serve
     launched(serve, "readout")
     serve.daemon.put(events.OffersArrived((offer(id="b", agent="agent-2", place="10.0.0.2:5051"),)))
     said = run("replace", "hlt01", "--yes")
-    assert "hlt01 is agent-2 (10.0.0.2:5051) now, and was agent-hlt01 (10.0.0.1:5051); 1 programs move" in said
+    assert "hlt01 is agent-2 (10.0.0.2:5051) now, and was agent-hlt01 (10.0.0.1:5051); 1 program moves" in said
     assert "add its id: agent-hlt01 (10.0.0.1:5051)" in run("replace", "hlt01", "--yes", status=2)
     assert "hlt01 is agent-2 (10.0.0.2:5051), as before; " in run("replace", "hlt01", "agent-2")
 
