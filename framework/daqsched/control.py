@@ -28,7 +28,7 @@ CONTROLLED = frozenset(
 )
 
 
-#: It does not repeat the name: one that is hidden is as one that there is not.
+#: It does not repeat the name: one that is hidden is as one that does not exist.
 NO_SUCH_PART = "no job is of a part of that name: `daqsched history` shows which parts there are"
 
 

@@ -26,7 +26,7 @@ def with_forwarder(
     hosts = dict.fromkeys(host for each in named for host in each)
     if not spec.logging.enabled or not told.elasticsearch:
         return spec
-    # an executor of before knows no environment variable, and `ps` shows where lines go
+    # an older executor knows no environment variable, and `ps` shows where lines go
     argv = (*executor, "forward", "--elasticsearch", told.elasticsearch, "--index", told.index)
     job = ForwarderSpec(
         name=FORWARDER,

@@ -753,7 +753,7 @@ def test_state_is_a_value() -> None:
     assert state == before and isinstance(state, State)
 
 
-def test_a_move_that_there_is_not_is_an_error_with_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_illegal_move_is_an_error_with_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each phase, by a step that is wrong; the real steps never make one: here, in the random stories, anywhere."""
     for before, allowed in MOVES.items():
         for after in sorted(set(MOVES) - {before}):
@@ -768,7 +768,7 @@ def test_a_move_that_there_is_not_is_an_error_with_its_story(monkeypatch: pytest
             with pytest.raises(IllegalMove) as error:
                 lifecycle.handle(state, Ticked(), Moment())
             assert str(error.value) == (
-                f"{before} to {after} by Ticked is a move that there is not; before: idle to claiming by Launched"
+                f"{before} to {after} by Ticked is an illegal move; before: idle to claiming by Launched"
             )
 
 

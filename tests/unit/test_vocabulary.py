@@ -100,7 +100,8 @@ PHRASES = {
     r"\bspeaks? (?:for|against) (?:it|them|that|the others)\b": "the evidence for it, forbids it",
     r"\bprogram is away\b": "is down; away is who does not answer",
     r"\bshall\b": "is to, must",
-    r"\b(?:daemon|executor|forwarder|version|farm)s? of before\b": "an older ...",
+    r"\bof before\b": "an older ..., an earlier ...",
+    r"\bthat there (?:is|are) not\b": "does not exist, is illegal",
     r"\b(?:to|for|of|by|from|than) who\b(?! (?:is|are)\b)": "whoever, the one who, those who",
     r"\b(?:be|is|are|was|were) had\b": "is available, obtained",
     r"(?i)\bleft dead\b|\bleave \w+ dead\b": "not started again",
@@ -278,6 +279,8 @@ def test_what_is_not_said_any_more_is_found(words: str) -> None:
         "say('All 3 are as wanted.')",
         "text(f'HELD: {why}')",
         "columns = ('JOB', 'STATE', 'SINCE')",
+        "raise IllegalMove(f'{move} is a move that there is not; before: {story}')",
+        "log('the certificate of before stays in use')",
     ],
 )
 def test_what_stumbles_is_found(text: str) -> None:

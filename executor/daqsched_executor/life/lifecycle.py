@@ -81,7 +81,7 @@ def handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command
     if after.phase != state.phase:
         move = f"{state.phase} to {after.phase} by {type(event).__name__}"
         if after.phase not in MOVES[state.phase]:
-            raise IllegalMove(f"{move} is a move that there is not; before: {'; '.join(state.story) or 'nothing'}")
+            raise IllegalMove(f"{move} is an illegal move; before: {'; '.join(state.story) or 'nothing'}")
         after = replace(after, story=(*state.story, move)[-STORY:])
     if state.health is not None and state.phase == RUNNING and after.phase != RUNNING:
         commands = [*commands, *(after.health or state.health).ends]  # no check outlives the program

@@ -271,7 +271,7 @@ def _written_as_hosts(path: Where, words: Sequence[str]) -> str:
 
 
 def _notes(path: Where, wanted: Wanted) -> list[Line]:
-    """What people wrote into the logbook, as far as it is wanted; a daemon of before has none."""
+    """What people wrote into the logbook, as far as it is wanted; an older daemon has none."""
     from daqsched.logs import noted
 
     if not noted.fits(wanted):

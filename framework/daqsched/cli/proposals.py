@@ -33,7 +33,7 @@ from daqsched.terminal.out import canvas, interactive, print_json, said_yes, say
 
 
 def _number(ctx: click.Context, option: click.Parameter, value: str) -> int:
-    """That of a proposal; 0: none is named. One that there can't be is as one that there is not."""
+    """That of a proposal; 0: none is named. One that can't be is as one that does not exist."""
     found = whole(value)
     if value and (found is None or not 0 < found < 10**15):
         raise UserError(NO_SUCH)

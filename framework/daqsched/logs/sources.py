@@ -58,7 +58,7 @@ class Source(Protocol):
         """Where no line was found: whether there are any, and what to do."""
 
     def lacking(self, begin: Optional[float] = None) -> list[str]:
-        """Why what was answered is not all, for people; ``begin``: nothing of before that was wanted. Empty: it is all."""
+        """Why what was answered is not all, for people; ``begin``: nothing earlier was asked for. Empty: it is all."""
 
     def close(self) -> None:
         """Let connections go."""

@@ -88,7 +88,7 @@ class _Lookup(Generic[Asked, Answer]):
     ) -> None:
         """``otherwise`` is the answer where there is none, ``without`` what that means, for the daemon's log.
 
-        ``stale``: an answer of before will do until there is a new one.
+        ``stale``: an earlier answer will do until there is a new one.
         """
         self._what, self._look, self._otherwise, self._without, self._stale = what, look, otherwise, without, stale
         self.known: dict[Asked, _Known] = {}

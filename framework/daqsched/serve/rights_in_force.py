@@ -92,7 +92,9 @@ class RightsInForce:
         try:
             rights = read_file(self.path)
         except DaqschedError as error:
-            self.trouble = f"the rights are those of before {clock(time.time())}, as their file can't be used: {error}"
+            self.trouble = (
+                f"the rights are those in force before {clock(time.time())}, as their file can't be used: {error}"
+            )
             logger.error("%s", self.trouble)
         else:
             with self._lock:

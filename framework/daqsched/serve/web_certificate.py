@@ -122,7 +122,7 @@ class WebCertificate:
             # one of the two may be older than the other for a moment
             if self.trouble != str(error):
                 self.trouble = str(error)
-                logger.error("the certificate of before stays in use: %s", error)
+                logger.error("the earlier certificate stays in use: %s", error)
             self._seen = seen
             return
         self.trouble, self._seen, self._told = "", seen, 0.0
