@@ -155,5 +155,5 @@ def test_a_line_says_who_it_was_to_the_rules_and_which_verb_was_refused(ruled: S
             ask()
         assert (ruled.last()["result"], ruled.last()["verb"]) == ("refused", verb)
         assert ruled.last()["known_as"] == ["bob", "unix:bobby"]
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(ruled.path))) as http:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(ruled.path), verify=False)) as http:
         assert http.get("http://d/v1/audit").status_code == 403

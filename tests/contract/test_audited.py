@@ -240,7 +240,7 @@ def test_every_refusal_is_noted_and_forges_nothing(serve: Serve) -> None:
     client = serve.client
     client.apply(Spec(jobs=(job(),)))
     forged = '\n{"user": "root", "operation": "stop", "result": "done"}\x1b[2J'
-    http = httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), base_url="http://d/v1")
+    http = httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path), verify=False), base_url="http://d/v1")
     for ask, operation, why in (
         (lambda: client.apply(EMPTY, "oops"), "apply", "--allow-empty"),
         (lambda: client.apply(Spec(jobs=(job("x"),)), if_unchanged="0" * 8), "apply", "is in force and not"),
@@ -272,7 +272,10 @@ def test_every_refusal_is_noted_and_forges_nothing(serve: Serve) -> None:
 
 def test_what_is_too_large_for_http_is_noted(serve: Serve) -> None:
     """Also what no route ever sees."""
-    with contextlib.suppress(httpx.HTTPError), httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path))) as http:
+    with (
+        contextlib.suppress(httpx.HTTPError),
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path), verify=False)) as http,
+    ):
         http.post("http://d/v1/apply", content=iter([b"x" * (1 << 20)] * 65))
     (row,) = serve.rows()
     assert (row["operation"], row["result"]) == ("apply", "refused") and "is larger than" in row["why"]

@@ -130,7 +130,9 @@ def printed(what: Any) -> list[str]:
 
 def test_the_refusal_is_json_with_the_number(serve: Serve) -> None:
     """For programs that are no commands of ours."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), base_url="http://daqsched/v1") as client:
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(serve.path), verify=False), base_url="http://daqsched/v1"
+    ) as client:
         answer = client.post("/stop", json={"select": ["*"]})
         assert answer.status_code == 403
         found = answer.json()
@@ -216,7 +218,9 @@ def test_yes_is_any_number(serve: Serve) -> None:
 
 def test_a_command_of_before_says_nothing_and_is_bounded_all_the_same(serve: Serve) -> None:
     """And what it sends is understood."""
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), base_url="http://daqsched/v1") as client:
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(serve.path), verify=False), base_url="http://daqsched/v1"
+    ) as client:
         old = {"select": ["*"], "message": "", "everyones": False}
         assert client.post("/stop", json=old).status_code == 403
         assert client.post("/stop", json={**old, "select": ["@hlt01"]}).status_code == 200

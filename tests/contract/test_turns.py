@@ -124,7 +124,7 @@ def test_the_engine_is_asked_for_all_instances_by_one_at_a_time(
     found: list[int] = []
 
     def get() -> None:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), timeout=30) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path), verify=False), timeout=30) as client:
             found.append(client.get(f"http://daqsched/v1/{path}").status_code)
 
     threads = [threading.Thread(target=get) for _ in range(20)]
@@ -167,7 +167,7 @@ def test_between_parts_of_a_look_at_all_instances_the_engine_does_other_work(
 
     monkeypatch.setattr(status, "row_of", seeing)
     monkeypatch.setattr(serve.daemon, "ask", noted)
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path)), timeout=60) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(serve.path), verify=False), timeout=60) as client:
         answer = client.get(f"http://daqsched/v1/{path}").json()
     until(lambda: len(turns) % 2 == 0, "the other question after the last part")
     found = answer.get("rows") or answer.get("stories") or answer["progress"]["lagging"]
