@@ -154,8 +154,8 @@ _ALL = (
     _ask(
         "/plan",
         "see",
-        "what an apply would change; where the farm has rights also which ones it `needs`, each with `why_not`, and "
-        "why it would be `refused`",
+        "what an apply would change; to whoever may not do all also which rights it `needs`, each with `why_not`, and why it "
+        "would be `refused`",
         protocol.PlanRequest,
         Plan,
     ),

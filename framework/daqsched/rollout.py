@@ -14,6 +14,7 @@ import msgspec
 from daqsched.errors import JobError
 from daqsched.hosts import fold
 from daqsched.limits import refusal, whole
+from daqsched.plural import plural
 
 Key = tuple[str, str]
 
@@ -146,6 +147,16 @@ def outcome(rollout: Rollout, replaced_by: int = 0) -> RolloutOutcome:
         rollout.ended,
         replaced_by,
         fold(rollout.unreached[:MOST_NAMED]) + more if rollout.unreached else "",
+    )
+
+
+def batches_words(hosts: Sequence[int]) -> str:
+    """``1 batch of 5 hosts``, ``3 batches of 1 host each``, ``9 batches of 1, 5, 20, 20, ... hosts``."""
+    times = f"{len(hosts):,} batch{'' if len(hosts) == 1 else 'es'}"
+    if len(set(hosts)) == 1:
+        return f"{times} of {plural(hosts[0], 'host')}{' each' if len(hosts) > 1 else ''}"
+    return (
+        f"{times} of {', '.join(f'{number:,}' for number in hosts[:4])}{', ... hosts' if len(hosts) > 4 else ' hosts'}"
     )
 
 

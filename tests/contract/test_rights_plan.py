@@ -12,6 +12,7 @@ from rich.console import Console
 
 from builders import job
 from daqsched.errors import Refused
+from daqsched.operations import OPERATIONS
 from daqsched.rights.verbs import Role
 from daqsched.rollout import Strategy
 from daqsched.serve import callers as callers_module
@@ -96,6 +97,16 @@ def test_each_line_names_its_right(door: Door) -> None:
     assert "needs the right apply: you have it" in said
     assert "needs the right apply: bob may not change hv@hlt02: it takes an expert" in said
     assert "needs the right account root: hv@hlt02 would run as root" in said
+
+
+def test_who_may_do_all_needs_none(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root and the daemon's own account, to whom no rule says anything; which the reference of the API says, too."""
+    door.come("viewer")
+    other = Spec(jobs=(job("readout", owner="trigger", user="root"), KEPT[1]))
+    assert door.client.plan(other).needs and door.client.plan(other).refused
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: True)
+    assert door.client.plan(other).needs == () and not door.client.plan(other).refused
+    assert "to whoever may not do all also which rights it `needs`" in OPERATIONS["POST", "/plan"].about
 
 
 def test_a_farm_without_rights_needs_none(tmp_path: Path) -> None:

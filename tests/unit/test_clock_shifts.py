@@ -223,5 +223,5 @@ def test_nobody_is_told_of_a_registration_that_there_was_not() -> None:
     """Before the first one, why says that there is no master."""
     world = world_at()
     world.apply(job())
-    (found,) = explanations(world.engine, [("readout", "hlt01")], world.now)
+    ((found, _),) = explanations(world.engine, [("readout", "hlt01")], world.now)
     assert not [one for one in found.evidence if "registered" in one], found

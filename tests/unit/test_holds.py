@@ -138,7 +138,7 @@ def test_what_is_held_runs_on_and_is_not_started_again() -> None:
     (row,) = rows(world.engine, lambda name, host: (name, host) == HERE, world.now)
     assert (row.state, row.reason.partition(";")[0]) == ("RUNNING", "held by alice, so it is not started again")
     assert row.held and as_desired(row), "nobody who applies something has to wait for it"
-    assert [one.host for one in explanations(world.engine, [HERE], world.now)] == ["hlt01"], "and why tells of it"
+    assert [one.host for one, _ in explanations(world.engine, [HERE], world.now)] == ["hlt01"], "and why tells of it"
     world.die()
     says(world, "TASK_FAILED")
     turn(world)

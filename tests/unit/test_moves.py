@@ -70,7 +70,7 @@ def test_what_moves_starts_when_it_has_ended_where_it_was(name: str, replaces: s
     world.apply(job(name, "hlt02", replaces=(replaces,)))
     world.offers()
     assert running(world) == ["rc@hlt01"]
-    (story,) = explanations(world.engine, [(name, "hlt02")], world.now)
+    ((story, _),) = explanations(world.engine, [(name, "hlt02")], world.now)
     assert story.why == "waits for the end of rc@hlt01 (STOPPING)" and "rc@hlt01 is STOPPING" in story.evidence[0]
     ended(world, "rc")
     world.offers()

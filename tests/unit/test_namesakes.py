@@ -58,7 +58,7 @@ def test_nothing_moves_to_another_agent_of_the_name_and_all_are_told() -> None:
         "nothing; end the wrong one, or `daqsched replace hlt01` if it is right"
     )
     assert reason(world) == told
-    assert [one.why for one in explanations(world.engine, list(world.engine.instances), world.now)] == [told]
+    assert [one.why for one, _ in explanations(world.engine, list(world.engine.instances), world.now)] == [told]
     assert [note.sentence for note in of(world.done, commands.Note)].count(told) == 1
     task = world.task_of("readout")
     world.apply(job(release="r2"))

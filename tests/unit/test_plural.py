@@ -16,12 +16,10 @@ COUNTED = re.compile(r"^ (?:jobs|instances|hosts|programs|revisions|lines|machin
 #: What comes before such a noun and is never one: a bound, a number that the words around it say is more than one.
 BOUND = re.compile(r"[A-Z]{3,}|\bmost\b")
 MORE_THAN_ONE = {
-    "engine/rollout_steps.py": 1,
     "jobfile/conflicts.py": 1,
     "serve/audit_copied.py": 1,
     "terminal/preflight_table.py": 1,
     "terminal/show.py": 1,
-    "terminal/show_changes.py": 1,
     "views/why.py": 2,
 }
 

@@ -78,7 +78,7 @@ def test_a_job_without_a_machine_has_a_story() -> None:
     world.register()
     world.apply(job("gpu", hosts="", attributes={"rack": "r1", "gpu": "yes"}))
     world.offers()
-    (story,) = explanations(world.engine, all_keys(world.engine), world.now)
+    ((story, _),) = explanations(world.engine, all_keys(world.engine), world.now)
     assert (story.job, story.host, story.state) == ("gpu", "", "WAITING")
     assert story.evidence[-1] == "gpu=yes: 0 of 1 machines that have made an offer have it"
     assert printed(why_lines(WhyAnswer([story], 1, "")))[0].startswith("gpu  WAITING  no machine has ")

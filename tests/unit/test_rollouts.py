@@ -15,7 +15,17 @@ from daqsched.engine.stop_order import LONGEST_S
 from daqsched.errors import JobError
 from daqsched.merge import Scope, change_of
 from daqsched.protocol import RevisionHead
-from daqsched.rollout import AT_ONCE, RolloutOutcome, Strategy, check, depths, divide, parse_batches, sizes
+from daqsched.rollout import (
+    AT_ONCE,
+    RolloutOutcome,
+    Strategy,
+    batches_words,
+    check,
+    depths,
+    divide,
+    parse_batches,
+    sizes,
+)
 from daqsched.spec import Spec
 from daqsched.terminal.show_changes import history_table
 from daqsched.views.estimate import with_times
@@ -113,6 +123,18 @@ def test_a_failure_rolls_back_where_the_file_says_so() -> None:
     assert world.engine.revision is not None and world.engine.revision.number == 3
     assert world.engine.revision.message.startswith("rollback of revision 2 to 1: 1 failure, the last of readout@hlt01")
     assert not world.engine.mixed
+
+
+@pytest.mark.parametrize("why", ["", "check port failed 3 times", "restarted by alice", "restarted by alice: noisy"])
+def test_what_somebody_restarts_in_a_batch_is_no_failure_of_the_rollout(why: str) -> None:
+    """A program that ends by itself, or is ill, is one."""
+    world = farm()
+    change(world, Strategy(batches=(1,), ready_s=10.0, on_failure="rollback"))
+    turn(world)
+    report = Report("running", 7, restarts=1, last_exit=Exit(world.now, 1.0, signal="SIGTERM", why=why))
+    world.report(world.task_of("readout", "hlt01"), data=report.to_json(), by_executor=True)
+    assert world.engine.revision is not None
+    assert world.engine.revision.message.startswith("rollback") == ("alice" not in why)
 
 
 def test_what_is_not_ready_in_time_is_a_failure() -> None:
@@ -487,6 +509,23 @@ def test_who_comes_after_all_of_a_job_does_not_wait_for_hosts_put_aside() -> Non
     world.report(world.task_of("readout", "hlt01"))
     world.offers()
     assert world.task_of("evb", "evb01")
+
+
+@pytest.mark.parametrize(
+    "hosts, said",
+    [
+        ((1,), "1 batch of 1 host"),
+        ((5,), "1 batch of 5 hosts"),
+        ((1, 1, 1), "3 batches of 1 host each"),
+        ((2, 2), "2 batches of 2 hosts each"),
+        ((1, 2), "2 batches of 1, 2 hosts"),
+        ((1, 5, 20, 20, 4), "5 batches of 1, 5, 20, 20, ... hosts"),
+        ((2000,), "1 batch of 2,000 hosts"),
+    ],
+)
+def test_batches_in_words_are_those_of_the_plan_and_of_the_log(hosts: tuple[int, ...], said: str) -> None:
+    """One host is no "1 hosts"."""
+    assert batches_words(hosts) == said
 
 
 def test_batches_are_hosts_and_the_last_is_repeated() -> None:

@@ -23,6 +23,7 @@ from daqsched.spec import EXECUTOR, OF_A_START, OF_WHOM, PROGRAM, SCHEDULER, Che
 from daqsched.views.estimate import with_starts
 from daqsched.views.plan import plan
 from daqsched.views.snapshot import had, snapshot
+from daqsched.views.why import explanations
 from daqsched_executor.contract import MANUAL, OBEY, RULES, Container, OperatorCommand, Payload, Report, Restart, Stop
 from daqsched_executor.life.commands import Signal, Spawn
 from daqsched_executor.life.events import Died, OperatorAsked, StopAsked
@@ -198,6 +199,8 @@ def test_labels_of_an_executor_that_confirms_any_and_names_none_are_not_known(
 
     def said(outdated: bool = False) -> bool:
         (row,) = world.rows()
+        ((story, lately),) = explanations(world.engine, list(world.engine.instances), world.now)
+        assert story.why == row.reason and not lately
         return "too old to say which labels its lines carry" in row.reason and row.outdated == outdated
 
     assert told(world) == [] and said()
@@ -215,6 +218,7 @@ def test_labels_of_an_executor_that_confirms_any_and_names_none_are_not_known(
         assert told(world) == [] and said()
     says(world, rules_digest(job()))
     assert [(row.reason, row.outdated) for row in world.rows()] == [("", False)]
+    assert not list(explanations(world.engine, list(world.engine.instances), world.now))
 
 
 @pytest.mark.parametrize("name", ["labels", "forward"])
@@ -238,6 +242,7 @@ def test_labels_that_are_in_an_older_daemon_s_name_for_what_it_launched_are_know
         says(world, Payload.from_json(order.payload).rules, carries=False)
         (row,) = world.rows()
         assert told(world) == [] and not row.outdated and "is too old to be told of other labels" in row.reason
+        assert [one.story.why for one in explanations(world.engine, [(row.job, row.host)], world.now)] == [row.reason]
         if not again:
             world.die()
     world.apply(replace(one, restart=Restart("never")))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Optional
 
+import pytest
 from msgspec.structs import replace
 
 import story
@@ -14,7 +16,6 @@ from daqsched.engine.tasks import GONE, MEMORY
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER
 from daqsched.views.rows import Story, as_desired
-from daqsched.views.status import row_of
 from daqsched.views.why import LATELY, LATELY_S, explanations, troubled
 from daqsched_executor.contract import Exit, Report, Restart
 from daqsched_executor.life.events import Spawned, StartFailed
@@ -28,7 +29,7 @@ def told(world: World, *words: str) -> dict[str, Story]:
     found = explanations(
         world.engine, [key for key in world.engine.instances if not words or key[0] in words], world.now
     )
-    return {f"{one.job}@{one.host}": one for one in found}
+    return {f"{one.job}@{one.host}": one for one, _ in found}
 
 
 def dies(world: World, name: str, host: str, last: Exit, restarts: int = 1) -> None:
@@ -97,29 +98,141 @@ def test_what_we_ended_for_a_reason_is_an_incident_however_well_it_ended() -> No
     assert [one.how for one in world.engine.incidents.known()] == ["check port failed 3 times in a row"]
 
 
-def test_what_runs_and_died_lately_is_told_of_besides() -> None:
-    """A program that does not stay up is RUNNING at most times that somebody looks. Not one that ended well, or long ago."""
+def runs_after(world: World, last: Exit) -> None:
+    """Its executor starts it again in place."""
+    dies(world, "readout", "hlt01", last)
+    report = Report("running", 7, restarts=1, last_exit=last)
+    world.report(world.task_of("readout", "hlt01"), "TASK_RUNNING", data=report.to_json(), by_executor=True)
+
+
+def launched_again(world: World) -> None:
+    """Another task, as its host offers enough."""
+    world.wait(6.0)
+    world.offers()
+    running = Report("running", 8)
+    world.report(world.task_of("readout", "hlt01"), data=running.to_json(), by_executor=True)
+
+
+def whole_ends(world: World, state: str, message: str, last: Optional[Exit] = None, **more: Any) -> None:
+    """Its task ends, by its executor's word where there is a ``last`` exit of it."""
+    task = world.task_of("readout", "hlt01")
+    if not any(one.task.report for one in world.engine.instances.values()):
+        world.report(task, data=Report("running", 7).to_json(), by_executor=True)
+    data = b"" if last is None else Report("exited", last_exit=last).to_json()
+    world.report(task, state, message=message, data=data, by_executor=last is not None, **more)
+
+
+def stopped_and_started(world: World) -> None:
+    world.say(events.Held((("readout", "hlt01"),), "eve", "cabling"))
+    whole_ends(world, "TASK_KILLED", "stopped", end(signal="SIGTERM", at=world.now))
+    world.say(events.Released((("readout", "hlt01"),), "eve"))
+
+
+#: How a program that runs again has ended -> what is told of it; empty: nothing, as somebody asked for that, or all was well.
+ENDS: dict[str, tuple[Callable[[World], None], str]] = {
+    "an exit code": (lambda world: runs_after(world, end("no link", at=world.now)), "exit code 3 after 2.0 s"),
+    "a signal": (lambda world: runs_after(world, end(signal="SIGSEGV", at=world.now)), "killed by SIGSEGV"),
+    "a check": (
+        lambda world: runs_after(world, end(code=0, at=world.now, why="check port failed: refused")),
+        "check port failed: refused: exit code 0",
+    ),
+    "the background": (
+        lambda world: runs_after(world, end(code=0, at=world.now, left=2)),
+        "2 processes it left behind",
+    ),
+    "success": (lambda world: runs_after(world, end(code=0, at=world.now)), ""),
+    "by hand": (lambda world: runs_after(world, end(code=0, at=world.now, why="restarted by alice")), ""),
+    "by hand, and killed": (
+        lambda world: runs_after(world, end(signal="SIGKILL", at=world.now, why="restarted by alice: noisy")),
+        "",
+    ),
+    "by hand, with a word that is none of ours": (
+        lambda world: runs_after(world, end("check", at=world.now, why="restarted by check: failed 3 times")),
+        "",
+    ),
+    "the budget": (
+        lambda world: whole_ends(world, "TASK_FAILED", "gave up after 3 restarts", end("no link", at=world.now)),
+        "gave up after 3 restarts",
+    ),
+    "memory": (
+        lambda world: whole_ends(world, "TASK_FAILED", "out of memory: used 95 MiB", reason=MEMORY),
+        "out of memory: used 95 MiB",
+    ),
+    "kill -9 of its executor": (
+        lambda world: whole_ends(world, "TASK_FAILED", "Executor terminated", reason=GONE),
+        "Executor terminated",
+    ),
+    "its agent": (lambda world: whole_ends(world, "TASK_GONE", "hlt01 has a new agent"), "hlt01 has a new agent"),
+    "a stop and a start": (stopped_and_started, ""),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_what_runs_and_died_lately_is_told_of_besides(how: str) -> None:
+    """A program that does not stay up is RUNNING at most times that somebody looks. Not one that ended well, or long ago, or that
+    somebody had restarted; nor is that a death of an incident. However many others have died since."""
+    ends, said = ENDS[how]
     world = World(["hlt01"])
     world.start(job())
     key = ("readout", "hlt01")
-
-    def runs_after(last: Exit) -> None:
-        dies(world, *key, last)
-        report = Report("running", 7, restarts=1, last_exit=last)
-        world.report(world.task_of(*key), "TASK_RUNNING", data=report.to_json(), by_executor=True)
+    ends(world)
+    if not world.tasks:
+        launched_again(world)
 
     def found() -> list[str]:
-        return [state for state, _ in troubled(world.engine, [key], world.now)]
+        looks: list[str] = [state for state, _ in troubled(world.engine, [key], world.now)]
+        assert [one.lately for one in explanations(world.engine, [key], world.now)] == [True] * len(looks)
+        return looks
 
-    runs_after(end("event 9: lost", at=world.now))
-    assert found() == [LATELY]
-    (one,) = told(world).values()
-    assert one.state == "RUNNING" and "  | event 9: lost" in one.evidence
-    assert as_desired(row_of(world.engine, world.engine.instances[key], world.now))
+    assert world.rows()[0].state == "RUNNING" and as_desired(world.rows()[0])
+    assert found() == ([LATELY] if said else [])
+    # of a machine that is gone no program died
+    assert len(world.engine.incidents.known()) == (1 if said and how != "its agent" else 0)
+    if said:
+        (one,) = told(world).values()
+        (line,) = (line for line in one.evidence if line.startswith("its last end, "))
+        assert one.state == "RUNNING" and said in line, one
+        assert ("  | no link" in one.evidence) == (how in ("an exit code", "the budget"))
+    for number in range(MOST + 1):
+        world.engine.incidents.died(f"other{number}", "hlt01", end(), world.now)
+    assert found() == ([LATELY] if said else []), "who died since makes no difference"
+    world.restart()
+    world.register()
+    world.report(world.task_of(*key))
+    assert found() == ([LATELY] if said else []), "nor does another daemon"
+    assert len(world.engine.incidents.known()) == (1 if said and how != "its agent" else 0)
     world.wait(LATELY_S + 1.0)
     assert found() == [] and not told(world)
-    runs_after(end(code=0, at=world.now))
-    assert found() == []
+
+
+def test_what_changes_between_two_looks_stands_where_it_belongs_by_then() -> None:
+    """One that was down runs again, another the other way round: each is told of once, as it is at the moment of the telling."""
+    world = World(["hlt01"])
+    world.start(job())
+    key = ("readout", "hlt01")
+    last = end("no link", at=world.now)
+    dies(world, *key, last)
+    assert [state for state, _ in troubled(world.engine, [key], world.now)] == ["BACKOFF"]
+    runs_after(world, last)
+    assert [(one.story.state, one.lately) for one in explanations(world.engine, [key], world.now)] == [
+        ("RUNNING", True)
+    ]
+    dies(world, *key, end("no link", at=world.now + 1.0), 2)
+    assert [(one.story.state, one.lately) for one in explanations(world.engine, [key], world.now)] == [
+        ("BACKOFF", False)
+    ]
+
+
+def test_a_restart_by_hand_is_no_death_in_a_story_either() -> None:
+    """Its executor ends it and starts it again, in as many reports as it may be."""
+    world = World(["hlt01"])
+    world.start(job())
+    for report in (
+        Report("stopping", 7),
+        Report("starting", 8, restarts=1, last_exit=end(signal="SIGTERM", at=world.now, why="restarted by alice")),
+    ):
+        world.report(world.task_of("readout"), "TASK_STARTING", data=report.to_json(), by_executor=True)
+    assert [one.cause for one in world.changes if one.after == "STARTING"][-1] == "its executor"
 
 
 def test_the_same_death_elsewhere_and_the_change_before_it_are_evidence() -> None:

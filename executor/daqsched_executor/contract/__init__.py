@@ -37,6 +37,7 @@ from daqsched_executor.contract.job import (
 )
 from daqsched_executor.contract.report import (
     ACTIVITIES,
+    BY_HAND,
     COMMAND_KINDS,
     HOLD,
     NOT_STARTED,
@@ -107,6 +108,7 @@ __all__ = [
     "LINKS_DIR",
     "LOCKS_DIR",
     "AUTO",
+    "BY_HAND",
     "COMMAND_KINDS",
     "HOLD",
     "OBEY",

@@ -18,6 +18,9 @@ ACTIVITIES = ("probing", "starting", "running", "backoff", "stopping", "exited")
 #: `Exit.why` of a start that failed before the program ran; the reason is its last line.
 NOT_STARTED = "could not be started"
 
+#: How `Exit.why` begins where an operator had it ended, to be started again at once.
+BY_HAND = "restarted by "
+
 
 #: No report is larger, in bytes: what its texts and lines may have at most, several times.
 LARGEST = 1 << 20
@@ -53,6 +56,11 @@ class Exit:
     def in_background(self) -> bool:
         """Whether its first process ended well while what it had begun went on."""
         return self.code == 0 and self.left > 0
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person had it ended, to be started again: no death, however it went."""
+        return self.why.startswith(BY_HAND)
 
     def words(self) -> str:
         """``exit code 3 after 2.1 s``, ``killed by SIGSEGV (core dumped) after 2.1 s``, with `why` before it, or

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from daqsched_executor.contract import HOLD, OBEY, RELEASE, RULES, ContractError, Done, OperatorCommand, Payload
+from daqsched_executor.contract import (
+    BY_HAND,
+    HOLD,
+    OBEY,
+    RELEASE,
+    RULES,
+    ContractError,
+    Done,
+    OperatorCommand,
+    Payload,
+)
 from daqsched_executor.life import starting, stopping, words
 from daqsched_executor.life.commands import Command, Obey, RunSideCommand, Say
 from daqsched_executor.life.ending import end
@@ -98,7 +108,7 @@ def _obey(state: State, order: OperatorCommand, now: Moment) -> tuple[State, lis
 
 def _restart(state: State, order: OperatorCommand, now: Moment) -> tuple[State, list[Command]]:
     if state.phase == RUNNING:
-        return stopping.end_to_restart(state, f"restarted by {by_whom(order)}", now, ill=False)
+        return stopping.end_to_restart(state, f"{BY_HAND}{by_whom(order)}", now, ill=False)
     return _retry(state, order, now)
 
 

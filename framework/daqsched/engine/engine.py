@@ -120,10 +120,12 @@ class Engine(Farm):
                 self.troubles.append(
                     f"{instance}: what the state says of it can't be read ({record.unread}); not started"
                 )
-            report = record.task.report if record.task is not None else record.last_report
-            # without a task: what a stop or a change ended is no death
-            alone = record.task is not None or record.failures > 0 or (bool(record.done) and not record.succeeded)
-            if report is not None and report.last_exit is not None and alone:
+            report = record.task.report if record.task is not None else None
+            if report is None or report.last_exit is None:
+                # what a stop or a change ended is no death
+                failed = record.failures > 0 or (bool(record.done) and not record.succeeded)
+                report = record.last_report if failed else None
+            if report is not None and report.last_exit is not None:
                 self.died(instance, report.last_exit, report.last_exit.at)
 
     def document(self, name: str) -> Optional[bytes]:

@@ -17,7 +17,7 @@ from daqsched.engine.commands import HOLDS, PARTS, STARTED, Command, Revision
 from daqsched.engine.demand import ByHost, Demand
 from daqsched.engine.desired_spec import DesiredSpec
 from daqsched.engine.durations import MeasuredDurations
-from daqsched.engine.incidents import Incidents
+from daqsched.engine.incidents import Incidents, is_death
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
 from daqsched.engine.namesakes import Namesakes
@@ -331,13 +331,8 @@ class Farm:
         heapq.heappush(self.timers, (at, instance.key))
 
     def died(self, instance: Instance, end: Exit, now: float) -> None:
-        """Nobody asked for that end of its program: an incident, unless it is a success, which none is that has a reason
-        or went to the background."""
-        if (
-            not end.why
-            and not end.in_background
-            and end.code in (instance.job.restart.success_codes if instance.job is not None else (0,))
-        ):
+        """Its program ended, and nobody asked for its task's end: an incident where that is a death."""
+        if not is_death(end, instance.success_codes):
             return
         revision = self.revision
         # an end that a new daemon finds may be older than what is in force; what happens now is not, whatever the clock says

@@ -7,6 +7,7 @@ deaths, and who looks asks. The table is bounded; what is not there any more is 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Optional
 
 import msgspec
@@ -79,6 +80,12 @@ class Incidents:
     def of(self, job: str, end: Exit) -> Optional[Incident]:
         """What a death belongs to; None: it was too long ago."""
         return self._by_key.get(_key(job, end))
+
+
+def is_death(end: Exit, success_codes: Collection[int]) -> bool:
+    """Whether nobody asked for that end of a program, and it is no success, which none is that has a reason or went to the
+    background."""
+    return not end.by_hand and (bool(end.why) or end.in_background or end.code not in success_codes)
 
 
 def no_start(said: str, now: float) -> Exit:

@@ -83,6 +83,11 @@ class Instance:
         return self.job.release if self.job is not None else ""
 
     @property
+    def success_codes(self) -> tuple[int, ...]:
+        """The exit codes with which it has done what it should."""
+        return self.job.restart.success_codes if self.job is not None else (0,)
+
+    @property
     def replaces(self) -> bool:
         """Whether it takes the place of others."""
         return self.job is not None and bool(self.job.replaces)

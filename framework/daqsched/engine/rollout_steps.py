@@ -25,6 +25,7 @@ from daqsched.rollout import (
     RolloutOutcome,
     State,
     Strategy,
+    batches_words,
     depths,
     divide,
     outcome,
@@ -103,7 +104,7 @@ def begin(
     farm.out += [commands.SaveDocument(name) for name in (ROLLOUT, BATCHES, BEFORE)]
     farm.note(
         f"rollout {rolling.rollout.number} of {plural(len(every), 'instance')} on {plural(rolling.rollout.hosts, 'host')} begins: "
-        f"batches of {', '.join(str(len({host for _, host in batch})) for batch in rolling.batches[:10])} hosts"
+        f"{batches_words([len({host for _, host in batch}) for batch in rolling.batches])}"
     )
 
 
@@ -166,7 +167,7 @@ def heard(farm: Farm, instance: Instance, before: Optional[Report], now: float) 
     if report is None or rollout is None or instance.task.launched < rollout.changed:
         return
     was = before.restarts if before is not None else 0
-    if report.restarts > was and report.last_exit is not None:
+    if report.restarts > was and report.last_exit is not None and not report.last_exit.by_hand:
         failed(farm, instance, report.last_exit.words(), now)
     elif report.healthy is False and (before is None or before.healthy is not False):
         failed(farm, instance, report.ailment or "unhealthy", now)

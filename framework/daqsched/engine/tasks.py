@@ -157,7 +157,8 @@ def _note_death(farm: Farm, instance: Instance, before: Optional[Report], report
     """Take note of a death that was not known yet."""
     end = report.last_exit if report is not None else None
     if end is not None and (before is None or before.last_exit is None or before.last_exit.at != end.at):
-        farm.cause = farm.touched[instance.key] = "death"
+        if not end.by_hand:
+            farm.cause = farm.touched[instance.key] = "death"
         farm.died(instance, end, now)
 
 
@@ -180,7 +181,7 @@ def _by_others(task: Task, event: events.TaskReported, report: Optional[Report],
         end = no_start(said if event.reason != GONE else f"{SPOKE_NEVER} ({said})", now)
     else:
         end = Exit(now, _ran_s(task, None, now), signal="SIGKILL", why="its executor has ended", lines=(said,))
-    return replace(report or Report("exited"), last_exit=end)
+    return replace(report or Report("exited"), activity="exited", last_exit=end)
 
 
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:

@@ -199,14 +199,12 @@ class Queries:
             async for some in self._through(keys, troubled, SOME):
                 for state, key in some:
                     (lately if state == LATELY else worst[state]).append(key)
-            chosen = [key for of_state in worst.values() for key in of_state][:most]
-            told = []
-            for of_them in (chosen, lately[: most - len(chosen)]):
-                listed = _Listed()
-                async for found in self._through(of_them, explanations, SOME_STORIES):
-                    await listed.add(await _stories(found, sight))
-                told.append(listed.whole())
-            answer = WhyAnswer(told[0], len(keys), self._daemon.read_only, lately=told[1])
+            chosen = [key for of_state in (*worst.values(), lately) for key in of_state][:most]
+            told, ended = _Listed(), _Listed()
+            async for found in self._through(chosen, explanations, SOME_STORIES):
+                await told.add(await _stories([one.story for one in found if not one.lately], sight))
+                await ended.add(await _stories([one.story for one in found if one.lately], sight))
+            answer = WhyAnswer(told.whole(), len(keys), self._daemon.read_only, lately=ended.whole())
             answer.control = (await controls_of(request, self._ask, None, sight)).control
             return await _encoded(request, answer)
 

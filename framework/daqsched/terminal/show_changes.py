@@ -13,6 +13,7 @@ from daqsched.hosts import fold
 from daqsched.logbook import LogbookEntry
 from daqsched.plural import plural
 from daqsched.protocol import Applied, AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
+from daqsched.rollout import batches_words
 from daqsched.rollout import words as words_of
 from daqsched.spec import FORWARDER
 from daqsched.terminal.canvas import text
@@ -108,8 +109,7 @@ def _expected(plan: Plan, asked: str) -> Iterator[RenderableType]:
         yield text(f"would not start now: {job} on {fold(hosts)}: {of_all(why, host, hosts)}", style="red")
     times = []
     if plan.batches:
-        batches = "1 batch" if len(plan.batches) == 1 else f"{len(plan.batches)} batches"
-        times.append(f"goes in {batches} of {_some(plan.batches)} {'host' if list(plan.batches) == [1] else 'hosts'}")
+        times.append(f"goes in {batches_words(plan.batches)}")
     if plan.away_s >= 0:
         times.append(f"a program is down for about {duration(plan.away_s)}")
     if plan.takes_s >= 0 and len(plan.batches) > 1:
@@ -122,11 +122,6 @@ def _expected(plan: Plan, asked: str) -> Iterator[RenderableType]:
         f"In force now: {plan.base}. `{asked} --if-unchanged {plan.base}` refuses if that changes.",
         style="dim",
     )
-
-
-def _some(numbers: Sequence[int]) -> str:
-    """``1, 5, 20, 20, ...``."""
-    return ", ".join(map(str, numbers[:4])) + (", ..." if len(numbers) > 4 else "")
 
 
 def rollout_lines(answer: RolloutAnswer) -> RenderableType:

@@ -80,7 +80,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     namesakes: tuple[str, ...] = ()
     #: How many running programs end at once, and how many may unasked; null: none ends, or a daemon that does not say.
     ends: Optional[EndCount] = None
-    #: Where the farm has rights: which ones an apply of it needs.
+    #: Which rights an apply of it needs; none where whoever asked may do all.
     needs: tuple[NeededRight, ...] = ()
     #: Why an apply of it by whoever asked would be refused, by the rights or as somebody else is in control; empty: for neither.
     refused: str = ""

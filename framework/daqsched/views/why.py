@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from math import isinf
-from typing import Literal, Optional, Union
+from typing import Literal, NamedTuple, Optional, Union
 
 from daqsched.engine.engine import Engine
-from daqsched.engine.incidents import Incident, no_start
+from daqsched.engine.incidents import Incident, is_death, no_start
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import lacking
 from daqsched.engine.reasons import maintenance
+from daqsched.engine.rules_told import carries_others
 from daqsched.engine.tense import Tense
 from daqsched.hosts import fold
 from daqsched.spec import FORWARDER
 from daqsched.states import Shown
 from daqsched.views.rows import Change, Row, Story, as_desired
 from daqsched.views.status import row_of, rows
-from daqsched_executor.contract import duration
+from daqsched_executor.contract import Exit, duration
 
 #: How far a chain of jobs that wait for each other is followed.
 DEEPEST = 10
@@ -30,22 +31,43 @@ LATELY_S = 600.0
 LATELY: Literal["lately"] = "lately"
 
 
+class LateEnd(NamedTuple):
+    """How a program ended last."""
+
+    at: float
+    words: str
+    #: What is known of it besides; None: nothing.
+    exit: Optional[Exit]
+
+
+class Explained(NamedTuple):
+    """What there is to tell of an instance, as it was at the moment of the look."""
+
+    story: Story
+    #: It runs as desired by then, and ended by itself within `LATELY_S`.
+    lately: bool
+
+
 def troubled(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Union[Shown, Literal["lately"]], Key]]:
     """Those of these instances that there is something to tell of, with their states, or `LATELY`."""
     for row in rows(engine, keys, now):
-        if _is_told(engine, row):
+        instance = engine.instances.get((row.job, row.host))
+        if _is_told(engine, row, instance):
             yield row.state, (row.job, row.host)
-        elif _ended_lately(engine, row, now):
+        elif instance is not None and _late_end(row, instance, now) is not None:
             yield LATELY, (row.job, row.host)
 
 
-def explanations(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
-    """Why these are as they are, and the evidence for it."""
+def explanations(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Explained]:
+    """Why these are as they are, and the evidence for it; what was in trouble at an earlier look may run by now, and the other
+    way round."""
     for row in rows(engine, keys, now):
-        if _is_told(engine, row) or _ended_lately(engine, row, now):
-            instance = engine.instances.get((row.job, row.host))
-            found = _nowhere(engine, row.job) if instance is None else _evidence(engine, row, instance, now)
-            yield Story(row.job, row.host, row.state, row.reason, tuple(found), _changes(engine, (row.job, row.host)))
+        instance = engine.instances.get((row.job, row.host))
+        is_told, late = _is_told(engine, row, instance), _late_end(row, instance, now) if instance is not None else None
+        if is_told or late is not None:
+            found = _nowhere(engine, row.job) if instance is None else _evidence(engine, row, instance, late, now)
+            changes = _changes(engine, (row.job, row.host))
+            yield Explained(Story(row.job, row.host, row.state, row.reason, tuple(found), changes), not is_told)
 
 
 def stories(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
@@ -65,16 +87,26 @@ def _changes(engine: Engine, key: Key) -> tuple[Change, ...]:
     return tuple(Change(one.at, one.before, one.after, one.cause, one.reason) for one in engine.stories.of(key))
 
 
-def _is_told(engine: Engine, row: Row) -> bool:
-    shared = row.host in engine.namesakes.others
-    return not as_desired(row) or row.state in ("STOPPED", "ASIDE") or row.held or shared or _warns(row)
+def _is_told(engine: Engine, row: Row, instance: Optional[Instance]) -> bool:
+    if not as_desired(row) or row.state in ("STOPPED", "ASIDE") or row.held or row.host in engine.namesakes.others:
+        return True
+    return _warns(row) or (instance is not None and bool(carries_others(engine.desired, instance)))
 
 
-def _ended_lately(engine: Engine, row: Row, now: float) -> bool:
-    end = row.report.last_exit if row.report is not None and row.restarts else None
-    if row.state != "RUNNING" or end is None or now - end.at >= LATELY_S:
-        return False
-    return engine.incidents.of(row.job, end) is not None  # nobody asked for that end
+def _late_end(row: Row, instance: Instance, now: float) -> Optional[LateEnd]:
+    """How it ended by itself within `LATELY_S`, while it runs again; None: it did not. Its executor started it again, or we did,
+    where its task had ended."""
+    if row.state != "RUNNING":
+        return None
+    last = row.report.last_exit if row.report is not None and row.restarts else None
+    if last is not None and now - last.at < LATELY_S and is_death(last, instance.success_codes):
+        return LateEnd(last.at, last.words(), last)
+    record = instance.record
+    # without a word of the executor's it never ran; an end that was asked for leaves no failures
+    if not record.failures or record.last_report is None or now - record.ended_at >= LATELY_S:
+        return None
+    said = record.last_report
+    return LateEnd(record.ended_at, record.last_end, said.last_exit if said.activity == "exited" else None)
 
 
 def _warns(row: Row) -> bool:
@@ -91,16 +123,18 @@ def _nowhere(engine: Engine, name: str) -> Iterator[str]:
         yield f"{attribute}={value}: {has} of {len(machines)} machines that have made an offer have it"
 
 
-def _evidence(engine: Engine, row: Row, instance: Instance, now: float) -> Iterator[str]:
+def _evidence(engine: Engine, row: Row, instance: Instance, late: Optional[LateEnd], now: float) -> Iterator[str]:
     if not engine.connected:
         yield f"no connection to the master {engine.master}".rstrip() + ": nothing can be started or stopped now"
     yield from _chain(engine, instance, now)
     yield from _behind(engine, row, now)
-    end = row.report.last_exit if row.report is not None else None
-    if end is not None and (row.state not in ("STOPPED", "ASIDE", "RUNNING") or _ended_lately(engine, row, now)):
-        yield f"its last end, {duration(max(0.0, now - end.at))} ago: {end.words()}"
-        yield from (f"  | {line}" for line in end.lines)
-        incident = engine.incidents.of(row.job, end)
+    last = row.report.last_exit if row.report is not None else None
+    if late is None and last is not None and row.state not in ("STOPPED", "ASIDE", "RUNNING"):
+        late = LateEnd(last.at, last.words(), last)
+    if late is not None:
+        yield f"its last end, {duration(max(0.0, now - late.at))} ago: {late.words}"
+        yield from (f"  | {line}" for line in (late.exit.lines if late.exit is not None else ()))
+        incident = engine.incidents.of(row.job, late.exit) if late.exit is not None else None
         if incident is not None:
             yield incident_words(incident, row.host, now)
     elif row.state == "STARTING" and row.report is not None and row.report.activity == "probing":
