@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from daqsched_executor.contract import FORWARDING_VARIABLE, LINKS_DIR, STREAMS_DIR, Forwarding, Stream
+from opened import opened
 from waiting import until
 
 EXECUTOR = Path(__file__).parent.parent / "executor"
@@ -143,7 +144,7 @@ class Index:
 
     def open(self, request: Request) -> Any:
         """One request to the server."""
-        return urlopen(request, timeout=60)
+        return opened(request, 60)
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """One request, its answer as JSON."""
@@ -162,7 +163,6 @@ class Index:
             except HTTPError as error:
                 if error.code != 503:
                     raise
-                error.close()
             return bool(answers)
 
         until(answered, f"{method} {path} is answered")

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from daqcluster import Cluster
 from daqsched_executor.contract.stream import LINKS_DIR, SPOOL_NAME, STREAMS_DIR
+from opened import opened
 
 
 def left(cluster: Cluster, before: frozenset[str]) -> list[str]:
@@ -68,5 +68,5 @@ def _spools(cluster: Cluster) -> Iterator[tuple[str, Path]]:
 
 
 def _ask(url: str) -> Any:
-    with urlopen(url, timeout=30) as answer:
+    with opened(url) as answer:
         return json.load(answer)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Optional
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from builders import job
 from daqsched.hosts import expand
@@ -18,6 +18,7 @@ from daqsched.logs.grep import matcher
 from daqsched.rights.grants import Grants, Target
 from daqsched.spec import Spec
 from daqsched_executor.contract.template import deadletter_template, template
+from opened import opened
 
 #: What nobody may be told who may not read it: each line has one of its own.
 CANARY = "canary"
@@ -131,7 +132,7 @@ def ask(url: str, user: str, method: str, path: str, body: Any = None) -> Any:
     if user:
         headers["authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
     data = None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
-    with urlopen(Request(url + path, data, headers, method=method), timeout=30) as answer:
+    with opened(Request(url + path, data, headers, method=method)) as answer:
         return json.load(answer)
 
 

@@ -18,7 +18,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from daqsched.errors import UserError
-from daqsched.whole_file import write_whole
+from daqsched.whole_file import keeps_owner, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +73,22 @@ def write(path: Path, name: str, password: Optional[str]) -> None:
         raise UserError("a name has letters, digits, _, ., @ and -, at most 64")
     if password is not None and not LEAST_LETTERS <= len(password) <= MOST_LETTERS:
         raise UserError(f"a password has {LEAST_LETTERS} to {MOST_LETTERS} letters")
-    # root writes for a daemon of another account
-    kept = read(path, of_anybody=os.geteuid() == 0) if path.exists() else {}
+    kept, mode = {}, 0o600
+    if path.exists():
+        # root writes for a daemon of another account, or of a group
+        found, believed = path.stat(), keeps_owner(path)
+        if not believed and found.st_uid not in (0, os.geteuid()):
+            raise UserError(
+                f"{path} belongs to uid {found.st_uid}: do this as that account, or as root in a folder where root alone may write"
+            )
+        kept = read(path, of_anybody=believed)
+        mode |= found.st_mode & stat.S_IRGRP if believed else 0
     if password is None and kept.pop(name, None) is None:
         raise UserError(f"{path} has no password of {name}")
     if password is not None:
         kept[name] = _HASHER.hash(password)
     try:
-        write_whole(path, "".join(f"{one}:{line}\n" for one, line in kept.items()).encode(), for_owner=True)
+        write_whole(path, "".join(f"{one}:{line}\n" for one, line in kept.items()).encode(), mode, for_owner=True)
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror}") from error
 

@@ -7,16 +7,17 @@ import os
 import re
 import shutil
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
 import pytest
 
 from agents import agent
 from daqcluster import Cluster
 from farm import Farm, running
+from opened import opened
 from waiting import until
 
 #: All that a role may have, a mixture of it and what is anybody's, and what another role has.
@@ -51,13 +52,13 @@ def farm(cluster: Cluster, tmp_path: Path) -> Iterator[Farm]:
 
 def ask(cluster: Cluster, kind: str, **body: Any) -> dict[str, Any]:
     """One call of the master's operator API, and its answer."""
-    asked = urllib.request.Request(
+    asked = Request(
         f"http://{cluster.master_address}/api/v1",
         json.dumps({"type": kind, **body}).encode(),
         {"Content-Type": "application/json", "Accept": "application/json"},
     )
-    with urllib.request.urlopen(asked, timeout=10) as opened:
-        answer = opened.read()
+    with opened(asked) as response:
+        answer = response.read()
     found: dict[str, Any] = json.loads(answer) if answer else {}
     return found
 

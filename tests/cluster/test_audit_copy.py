@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import pytest
 from click.testing import CliRunner
@@ -20,6 +20,7 @@ from daqsched.logs.search import connect
 from daqsched.logs.setup import Setup
 from daqsched.serve.audit import DONE, REFUSED, Audit, Entry
 from daqsched_executor.contract.forwarding import Access
+from opened import opened
 from waiting import until
 
 PASSWORD = "s3cret-of-a-test"
@@ -36,9 +37,7 @@ USERS = {
 def asked(url: str, user: str, path: str, body: Any = None) -> Any:
     secret = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {secret}"}
-    with urlopen(
-        Request(url + path, None if body is None else json.dumps(body).encode(), headers), timeout=30
-    ) as answer:
+    with opened(Request(url + path, None if body is None else json.dumps(body).encode(), headers)) as answer:
         return json.load(answer)
 
 
@@ -126,8 +125,7 @@ def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_
         def known() -> bool:
             try:
                 return bool(asked(url, "admin", "/_cluster/health")["status"] in ("green", "yellow"))
-            except HTTPError as error:
-                error.close()
+            except HTTPError:
                 return False
 
         until(known, "the administrator is known", 60)
@@ -158,7 +156,6 @@ def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_
         for name in ("audit", "read"):  # who writes reads nothing, nor does who reads lines of jobs
             with pytest.raises(HTTPError) as refused:
                 asked(url, name, f"/{index}/_search")
-            refused.value.close()
             assert refused.value.code == 403
         assert found(url, "read", {"match_all": {}}) == 0, "a pattern means nothing of which one may read nothing"
         old_months_are_deleted_and_no_others(url, tmp_path, index)

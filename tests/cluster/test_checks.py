@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from farm import Farm
+from opened import opened
 from waiting import parent_of, until
 
 PROGRAM = r"""
@@ -224,7 +224,7 @@ def test_mesos_knows_it_too(farm: Farm, folder: Path, cluster: Any) -> None:
     pid = row(farm, "rests", "RUNNING")["pid"]
 
     def healthy() -> Any:
-        with urllib.request.urlopen(f"http://{cluster.master_url}/tasks?limit=1000", timeout=10) as answer:
+        with opened(f"http://{cluster.master_url}/tasks?limit=1000") as answer:
             tasks = json.load(answer)["tasks"]
         ours = [task for task in tasks if task["id"].startswith("rests@hlt01") and task["state"] == "TASK_RUNNING"]
         return ours and ours[0]["statuses"][-1].get("healthy") is True

@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import pytest
 
 from daqcluster import Cluster
 from farm import Farm
+from opened import opened
 from waiting import until
 
 FORWARDER = "daqsched-forward"
@@ -129,7 +130,7 @@ logging = Logging(period="minute", run_file={str(run)!r}, user_file={str(user)!r
     for word in (b'"keep":1.0', b'"disk":64.0', b'"when_full":"debug"', str(user).encode()):
         assert word in told
     assert b"secret" not in told
-    with urlopen(f"{cluster.elasticsearch_url}/{farm.index}-*/_search?q=message:hello") as answer:
+    with opened(f"{cluster.elasticsearch_url}/{farm.index}-*/_search?q=message:hello") as answer:
         (found,) = json.load(answer)["hits"]["hits"]
     assert found["_source"]["labels"]["run"] == "1201"
     assert re.fullmatch(rf"{farm.index}-\d{{4}}\.\d\d\.\d\d\.\d{{4}}", found["_index"])
@@ -226,7 +227,7 @@ def test_lines_that_elasticsearch_takes_in_no_form_are_told_of(farm: Farm, clust
     for name in names:
         request = Request(f"{cluster.elasticsearch_url}/{name}", json.dumps(strict).encode(), method="PUT")
         request.add_header("Content-Type", "application/json")
-        with urlopen(request, timeout=30) as answer:
+        with opened(request) as answer:
             assert answer.status == 200
     farm.apply('jobs = [Job("words", argv=["/bin/sh", "-c", "echo hello; exec sleep 1000"], hosts="hlt01")]')
     row = until(
@@ -247,11 +248,11 @@ def test_lines_that_elasticsearch_takes_in_no_form_are_told_of(farm: Farm, clust
     assert (
         "hlt01: " in listed.stderr and "refused lines are on this machine alone (deadletter.ndjson);" in listed.stderr
     )
-    opened = [file.readlink() for file in Path(f"/proc/{farm.pid(f'{FORWARDER}@hlt01')}/fd").iterdir()]
-    (folder,) = {file.parent for file in opened if (file.parent.name, file.name) == ("forward", "lock")}
+    links = [file.readlink() for file in Path(f"/proc/{farm.pid(f'{FORWARDER}@hlt01')}/fd").iterdir()]
+    (folder,) = {file.parent for file in links if (file.parent.name, file.name) == ("forward", "lock")}
     kept = folder / "deadletter.ndjson"
     for name in names:
-        with urlopen(Request(f"{cluster.elasticsearch_url}/{name}", method="DELETE"), timeout=30) as answer:
+        with opened(Request(f"{cluster.elasticsearch_url}/{name}", method="DELETE")) as answer:
             assert answer.status == 200
     replayed = farm.run("deadletter", "replay", "--file", str(kept))
     assert ", 0 are still refused." in replayed.stdout + replayed.stderr

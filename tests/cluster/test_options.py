@@ -9,7 +9,6 @@ import getpass
 import json
 import os
 import pwd
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from daqsched_executor.contract import Stream
 from farm import Farm
 from forwarding import Index
+from opened import opened
 from waiting import alive, until
 
 #: An account that is not the executor's own, where the tests may choose one.
@@ -234,7 +234,7 @@ def test_logs(farm: Farm) -> None:
 def test_resources(farm: Farm, cluster: Any) -> None:
     """The master has granted so much."""
     assert alive(farm.pid("granted@hlt01"))
-    with urllib.request.urlopen(f"http://{cluster.master_url}/state", timeout=10) as answer:
+    with opened(f"http://{cluster.master_url}/state") as answer:
         state = json.load(answer)
     (task,) = [
         task
@@ -291,7 +291,7 @@ def test_restart_cap(farm: Farm) -> None:
 def test_a_job_that_dies_again_and_again_leaves_the_masters_answers_short(farm: Farm) -> None:
     """A master keeps each change of state: before the first run, since then, and nothing for each restart."""
     until(lambda: farm.rows("capped@hlt01")["capped@hlt01"].get("restarts", 0) >= 4, "it was restarted again and again")
-    with urllib.request.urlopen(f"http://{farm.master}/tasks?limit=10000", timeout=10) as answer:
+    with opened(f"http://{farm.master}/tasks?limit=10000") as answer:
         tasks = json.load(answer)["tasks"]
     kept = [[one["state"] for one in task["statuses"]] for task in tasks if task["name"] == "capped@hlt01"]
     assert kept and all(states in (["TASK_STARTING", "TASK_RUNNING"], ["TASK_RUNNING"]) for states in kept)

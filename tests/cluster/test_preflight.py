@@ -17,6 +17,7 @@ from daqcluster import Cluster
 from daqsched.serve.looking import LOOK_S
 from farm import Farm, running
 from hanging_mount import HangingMount
+from opened import opened
 from waiting import until
 
 
@@ -144,10 +145,8 @@ def test_another_framework_is_offered_the_machines_afterwards(farm: Farm, cvmfs:
 
 def state_of(agents: Cluster) -> dict[str, Any]:
     """What the master knows of the daemon that registered last."""
-    import urllib.request
-
     url = f"http://{agents.master_address}/master/frameworks"
-    with urllib.request.urlopen(url, timeout=10) as answer:  # a local test server
+    with opened(url) as answer:
         frameworks = json.load(answer)["frameworks"]
     ours: list[dict[str, Any]] = [one for one in frameworks if one["name"] == "daqsched"]
     return max(ours, key=lambda one: one["registered_time"])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import pytest
 from click.testing import CliRunner, Result
@@ -28,6 +28,7 @@ from daqsched_executor.contract.forwarding import Access
 from daqsched_executor.contract.template import template
 from daqsched_executor.forward.documents.record import index_of
 from forwarding import ForwarderProcess, Printer
+from opened import opened
 from waiting import until
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "elasticsearch.md"
@@ -77,7 +78,7 @@ class Secure:
         secret = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {secret}"}
         data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(self.url + path, data, headers, method=method), timeout=30) as answer:
+        with opened(Request(self.url + path, data, headers, method=method)) as answer:
             return json.load(answer)
 
     def clear(self) -> None:
@@ -101,8 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
         def known() -> bool:
             try:
                 return bool(made.ask("GET", "/_cluster/health")["status"] in ("green", "yellow"))
-            except HTTPError as error:
-                error.close()
+            except HTTPError:
                 return False
 
         until(known, "the administrator is known", 60)

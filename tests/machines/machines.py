@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.request import HTTPSHandler, Request, build_opener
+from urllib.request import HTTPSHandler, Request
 
 from daqcluster.machines import harm, parts
 from daqcluster.machines.farm import VAGRANT, Farm, vagrant_environ
@@ -23,6 +23,7 @@ from daqsched.errors import DaqschedError
 from daqsched.protocol import StatusAnswer
 from daqsched.views.rows import Row
 from forwarding import Index
+from opened import opened, trusting
 from waiting import until
 
 JOBS = Path(__file__).parent / "jobs.py"
@@ -273,9 +274,9 @@ class Stored(Index):
     def __init__(self, url: str, secrets: Path, prefix: str = "daqsched-logs") -> None:
         super().__init__(url, prefix)
         context = ssl.create_default_context(cafile=str(secrets / "elasticsearch" / "ca.pem"))
-        self._opener = build_opener(HTTPSHandler(context=context))
+        self._opener = trusting(HTTPSHandler(context=context))
         self._authorization = "Basic " + b64encode((secrets / "admin.user").read_bytes().strip()).decode()
 
     def open(self, request: Request) -> Any:
         request.add_header("Authorization", self._authorization)
-        return self._opener.open(request, timeout=60)
+        return opened(request, 60, self._opener)

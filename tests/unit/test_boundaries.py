@@ -180,6 +180,20 @@ def test_patterns_are_read_in_one_module() -> None:
     assert knowing == [EXECUTOR / "contract" / "globs.py"]
 
 
+def test_tests_ask_by_urllib_in_one_module() -> None:
+    """An error that it raises holds a socket, which each of five callers had to remember to close."""
+    asking = {"urlopen", "build_opener", "urlretrieve", "install_opener", "OpenerDirector"}
+    tests = ROOT / "tests"
+    users = {
+        path.relative_to(tests).as_posix()
+        for path in sorted(tests.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Attribute) and node.attr in asking)
+        or (isinstance(node, ast.Name) and node.id in asking)
+    }
+    assert users == {"opened.py"}
+
+
 def test_the_client_of_elasticsearch_is_known_in_two_modules_and_reads_through_one() -> None:
     """What it reads itself has no end: the module that asks with it makes no connection, and says which class does."""
     theirs = {"elasticsearch", "elastic_transport"}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
+import re
+import selectors
 import socket
+import tempfile
 import threading
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daqsched_executor.contract import Stream
+from daqsched_executor.contract import LINKS_DIR, STREAMS_DIR, Stream
 from daqsched_executor.forward.delivery.connection import Reply
 from daqsched_executor.forward.delivery.elastic import Elastic
 from daqsched_executor.forward.documents.batch import BODY, Batch, Documents
@@ -22,6 +28,8 @@ from daqsched_executor.forward.forms import form_of
 from daqsched_executor.forward.forms.received import DROPPED, Received, row, unescaped
 from daqsched_executor.forward.inputs.downtime import Downtime
 from daqsched_executor.forward.inputs.handover import Handover
+from daqsched_executor.forward.inputs.spool_file import SpoolFile
+from daqsched_executor.forward.inputs.tcp import Listener
 from daqsched_executor.forward.journal.position import Position
 
 #: 2026-11-23 05:06:02 UTC.
@@ -392,3 +400,65 @@ def test_more_descriptors_may_be_announced_than_there_are(count: str) -> None:
     assert not environ.keys() & {"LISTEN_FDS", "LISTEN_FDNAMES"}
     assert handover.take(socket.SOCK_DGRAM, "127.0.0.1", 1) is None
     handover.close()
+
+
+@given(st.lists(st.sampled_from(["connect", "send", "end", "look"]), max_size=40), st.randoms(use_true_random=False))
+def test_whatever_a_selector_tells_at_once_and_in_whichever_order_no_message_is_lost(
+    acts: list[str], chance: random.Random
+) -> None:
+    """What one event of a look does (a new sender takes the place of a silent one) may make another one of it untrue."""
+    with tempfile.TemporaryDirectory() as folder, selectors.DefaultSelector() as selector, ExitStack() as stack:
+        for name in (LINKS_DIR, STREAMS_DIR):
+            (Path(folder) / name).mkdir()
+        file = SpoolFile(folder, "syslog", "hlt01", "syslog")
+        stack.callback(file.close)
+        listener = Listener(selector, file, "127.0.0.1", 0, 2, 600.0, lambda about, text: None, Handover({}))
+        assert listener._socket is not None
+        address = listener._socket.getsockname()
+
+        def end() -> None:  # also where hypothesis goes no further
+            for one in (listener._socket, *[sender.socket for sender in listener._senders.values()]):
+                assert one is not None
+                one.close()
+
+        stack.callback(end)
+        clients: list[socket.socket] = []
+        #: Those that no look has seen, and what was sent by them and by those that had a place.
+        waiting: set[int] = set()
+        sent: list[bytes] = []
+        numbers = itertools.count()
+
+        def look() -> bool:
+            waiting.clear()
+            events = selector.select(0)
+            chance.shuffle(events)
+            for key, _ in events:
+                key.data()
+            return bool(events)
+
+        for act in acts:
+            if act == "connect":
+                clients.append(stack.enter_context(socket.create_connection(address, 5.0)))
+                waiting.add(clients[-1].getsockname()[1])
+            elif act == "look":
+                look()
+            elif clients:
+                client = chance.choice(clients)
+                if act == "end":
+                    clients.remove(client)
+                    client.close()
+                    continue
+                heard = set(waiting)
+                for sender in listener._senders.values():
+                    with suppress(OSError):  # it has gone
+                        heard.add(sender.socket.getpeername()[1])
+                words = b"message %d" % next(numbers)
+                with suppress(ConnectionError):  # its place was taken
+                    client.sendall(b"<14>1 - fee app - - - " + words + b"\n")
+                    sent += [words] if client.getsockname()[1] in heard else []
+        while look():
+            pass
+        listener.finish()
+        rows = b"".join(path.read_bytes() for path in (Path(folder) / LINKS_DIR).iterdir())
+        stored = re.findall(rb"message \d+", rows)
+        assert not set(sent) - set(stored) and len(stored) == len(set(stored))

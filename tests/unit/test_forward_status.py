@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from daqsched.logs.deadletters import kept_there
 from daqsched_executor.forward.delivery.dead_letter import RefusedLines
 from daqsched_executor.forward.delivery.dead_letter_file import DeadLetterFile
 from daqsched_executor.forward.status import last_end
@@ -153,6 +154,27 @@ def test_it_notifies_as_often_as_it_is_asked_to_and_says_what_is_wrong(tmp_path:
     heard.close()
     status.show(1100.0)  # nobody listens any more
     beat.close()
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+def test_refused_lines_are_found_among_a_forwarder_s_words(tmp_path: Path, before: bool, after: bool) -> None:
+    """By `deadletter list`, whatever else it says: why the last one ended comes before them, what is wrong after."""
+    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    heard.bind(str(tmp_path / "notify"))
+    warn = Warnings(io.StringIO())
+    if before:
+        last_end.record(str(tmp_path), "sender 1", KeyError("a line"))
+    if after:
+        warn("unreachable", "Elasticsearch does not answer")
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    Status(str(tmp_path), lambda: Counts(dead_here=2), warn, notifier).show(1000.0)
+    words = heard.recv(1000).decode().partition("STATUS=")[2]
+    assert words.count("; ") == before + after
+    assert kept_there(words) == "2 refused lines are on this machine alone (deadletter.ndjson)"
+    assert kept_there(words.replace("deadletter.ndjson", "")) == ""
+    heard.close()
+    notifier.close()
 
 
 def test_why_the_last_one_ended_is_told_until_this_one_has_run_well_for_a_while(tmp_path: Path) -> None:

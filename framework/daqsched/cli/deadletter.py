@@ -138,15 +138,15 @@ def _tell_of_forwarders(path: Where) -> None:
 
 def _kept_by_forwarders(path: Where) -> list[tuple[str, str]]:
     """Hosts whose forwarders say that refused lines are on their machine alone; none where no daemon answers."""
+    from daqsched.logs.deadletters import kept_there
     from daqsched.spec import FORWARDER
-    from daqsched_executor.contract.forwarding import DEAD_LETTER_FILE
 
     try:
         rows = connect(path).status([FORWARDER]).rows
     except DaqschedError:
         return []
-    said = [(row.host, row.report.says.partition("; ")[0]) for row in rows if row.report is not None]
-    return sorted((host, says) for host, says in said if DEAD_LETTER_FILE in says)
+    said = [(row.host, kept_there(row.report.says)) for row in rows if row.report is not None]
+    return sorted((host, part) for host, part in said if part)
 
 
 @deadletter.command()

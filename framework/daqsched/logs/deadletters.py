@@ -17,6 +17,7 @@ from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.logs.answers import Hit, short
 from daqsched.logs.elastic import Elastic, pages
 from daqsched.logs.query import Wanted, query, sorting
+from daqsched_executor.contract.forwarding import DEAD_LETTER_FILE
 from daqsched_executor.contract.template import template
 
 #: `event.dataset` of a dead letter.
@@ -95,6 +96,11 @@ class _Row(msgspec.Struct):
     index: str
     reason: str
     document: dict[str, Any]
+
+
+def kept_there(says: str) -> str:
+    """The part of a forwarder's words that tells of refused lines which are on its machine alone; empty: it tells of none."""
+    return next((part for part in says.split("; ") if DEAD_LETTER_FILE in part), "")
 
 
 def rows(lines: Iterable[str], path: str) -> Iterator[StoredLetter]:

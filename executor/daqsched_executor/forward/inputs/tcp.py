@@ -133,6 +133,8 @@ class Listener(Port):
 
     def _hear(self, sender: Sender) -> bool:
         """One piece of what a sender says; whether it may say more."""
+        if sender.socket.fileno() < 0:  # the same look of the selector has seen a new one, which took its place
+            return False
         ended = False
         try:
             data = sender.socket.recv(LONGEST)
