@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -40,8 +39,7 @@ def farm(cluster: Any, tmp_path: Path) -> Iterator[Farm]:
 
 
 def logs(farm: Farm, *words: str) -> list[dict[str, Any]]:
-    done = farm.run("logs", "--json", "-n", "100000", *words)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return farm.lines("-n", "100000", *words)
 
 
 def test_a_line_is_found_soon_after_being_printed(farm: Farm) -> None:

@@ -50,8 +50,7 @@ def farm(cluster: Cluster, tmp_path: Path) -> Iterator[Farm]:
 
 
 def logs(farm: Farm, *words: str) -> list[dict[str, Any]]:
-    done = farm.run("logs", "--json", "-n", "100000", *words)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return farm.lines("-n", "100000", *words)
 
 
 def messages(farm: Farm, *words: str) -> list[str]:

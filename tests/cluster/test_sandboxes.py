@@ -41,7 +41,7 @@ def farm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def logs(farm: Farm, *words: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in farm.run("logs", "--json", *words).stdout.splitlines()]
+    return farm.lines(*words)
 
 
 class Follower:
