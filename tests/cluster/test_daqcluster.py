@@ -15,7 +15,8 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from daqcluster import Cluster, ClusterError, containers, maven, mesos, mesos_build
+from daqcluster import Cluster, ClusterError, containers, elasticsearch, maven, mesos, mesos_build, native_users
+from daqcluster.elasticsearch import User
 from daqcluster.processes import marked
 from farm import BIN, Farm
 from waiting import alive, until
@@ -244,6 +245,22 @@ def test_a_missing_compiler_is_one_line_with_the_packages(command: Command, tmp_
     said = one_line(command, "up", "--elasticsearch", PATH=str(programs), DAQSCHED_CACHE=str(cache))
     assert said.endswith("apt-get install binutils default-jre-headless g++ maven")
     assert not cache.exists() and not command.note()["id"]
+
+
+def test_an_elasticsearch_with_users_takes_a_compiler_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named before anything is fetched where there is none; of no use where its part is there."""
+    native_users.ready(lambda sentence: None)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("java", "mvn"):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    monkeypatch.setenv("PATH", str(programs))
+    said: list[str] = []
+    assert not native_users.lacks() and native_users.ready(said.append).is_dir() and not said
+    monkeypatch.setenv("DAQSCHED_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(ClusterError, match="apt-get install .*default-jdk-headless"):
+        Cluster(tmp_path / "c").up(agents=0, elasticsearch_=True, users={"admin": User("s3cret")})
+    assert not (tmp_path / "cache").exists() and not elasticsearch.lacks()
 
 
 def test_what_java_makes_for_a_while_lies_with_elasticsearch(cluster: Cluster) -> None:

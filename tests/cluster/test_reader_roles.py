@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from daqcluster import Cluster
 from daqcluster.elasticsearch import User
@@ -56,7 +57,30 @@ class Secure(NamedTuple):
 
     url: str
     lines: list[Stored]
-    rights: Path
+    folder: Path
+    socket: Path
+
+    def apply(self, text: str = RIGHTS, *more: str) -> Result:
+        """`rights elasticsearch --apply` of such a file, as the administrator."""
+        rights, user = self.folder / "rights.yaml", self.folder / "admin"
+        rights.write_text(text)
+        words = ["--socket", str(self.socket), "rights", "elasticsearch", str(rights), "--apply", "--index", PREFIX]
+        words += ["--passwords-in", str(self.folder / "passwords")]
+        where = ["--elasticsearch", self.url, "--elasticsearch-user-file", str(user)]
+        return CliRunner().invoke(main, [*words, *where, *more])
+
+    def who(self, name: str) -> str:
+        """Name and password: of the file of passwords, or of those who were known from the first."""
+        path = self.folder / "passwords" / name
+        return path.read_text().strip() if path.exists() else f"{name}:{PASSWORD}"
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """As the administrator."""
+        return ask(self.url, f"admin:{PASSWORD}", method, path, body)
+
+    def kept(self) -> str:
+        """All roles and users."""
+        return json.dumps([self.ask("GET", f"/_security/{kind}") for kind in ("role", "user")], sort_keys=True)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +88,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     folder = tmp_path_factory.mktemp("roles")
     rights = folder / "rights.yaml"
     rights.write_text(RIGHTS)
+    (folder / "admin").touch(0o600)
+    (folder / "admin").write_text(f"admin:{PASSWORD}\n")
     serve = Serve(folder)
     made = Cluster(folder / "c", lambda sentence: None)
     try:
@@ -72,18 +98,19 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
             main, ["--socket", str(serve.path), "rights", "elasticsearch", str(rights), "--yaml", "--document-level"]
         )
         assert done.exit_code == 0 and not done.stderr, done.output
-        people = {name: User(PASSWORD, (), {"none": ["read"]}) for name in WHO}
+        people = {f"file-{name}": User(PASSWORD, (), {"none": ["read"]}) for name in WHO}
         made.up(agents=0, elasticsearch_=True, users={"admin": User(PASSWORD), **people})
         config = Path(made.members["elasticsearch"].env["ES_PATH_CONF"]) / "roles.yml"
-        config.write_text(config.read_text() + done.stdout)
+        # by other names than those that --apply makes: a role of a file hides one of its name
+        config.write_text(config.read_text() + re.sub(r"^daqsched-", "filed-", done.stdout, flags=re.MULTILINE))
         with open(config.parent / "users_roles", "a", encoding="utf-8") as file:
             for name in WHO:
-                role = "daqsched-unix-group-daq-shift" if name == "shifter" else f"daqsched-{name}"
-                file.write(f"{role}:{name}\n")
+                role = "filed-unix-group-daq-shift" if name == "shifter" else f"filed-{name}"
+                file.write(f"{role}:file-{name}\n")
         url = made.elasticsearch_url
         lines = [as_applied(one) for one in corpus(PREFIX, 5)]
         store(url, f"admin:{PASSWORD}", PREFIX, lines)
-        yield Secure(url, lines, rights)
+        yield Secure(url, lines, folder, serve.path)
     finally:
         made.down()
         serve.close()
@@ -98,56 +125,133 @@ def as_applied(one: Stored) -> Stored:
 
 def found_by(secure: Secure, name: str, body: Any) -> Any:
     path = f"/{PREFIX}-*/_search"
-    return ask(secure.url, f"{name}:{PASSWORD}", "POST", path, {"size": 1000, **body})
+    return ask(secure.url, secure.who(name), "POST", path, {"size": 1000, **body})
+
+
+def read_by(secure: Secure, name: str) -> set[str]:
+    """The lines that somebody is given who asks for all; none where he is nobody, or may ask for nothing."""
+    try:
+        return {hit["_id"] for hit in found_by(secure, name, {"query": {"match_all": {}}})["hits"]["hits"]}
+    except HTTPError:
+        return set()
+
+
+def readable(secure: Secure, name: str, text: str = RIGHTS) -> set[str]:
+    """Those that the rules give, by the pure function."""
+    grants = Grants(read(text, "rights.yaml"), Principal(name, frozenset([WHO[name]])))
+    found = {one.id for one in secure.lines if name == "boss" or may_read(grants, one)}
+    if name == "shifter":  # nobody knows whether bob is one: what he is denied is denied to the group
+        found -= {one.id for one in secure.lines if one.target is not None and one.target.host == "hlt02"}
+    return found
 
 
 @pytest.fixture(scope="module")
 def licensed(secure: Secure) -> Secure:
-    """With a trial of what has document-level security; for the rest of the tests."""
-    done = ask(secure.url, f"admin:{PASSWORD}", "POST", "/_license/start_trial?acknowledge=true")
+    """With a trial of what has document-level security, and the roles and users that `--apply` makes then; for the rest of the
+    tests."""
+    done = secure.ask("POST", "/_license/start_trial?acknowledge=true")
     assert done["trial_was_started"]
+    applied = secure.apply()
+    assert applied.exit_code == 0 and not applied.stderr, applied.output
+    secure.ask("PUT", "/_security/user/shifter", {"password": PASSWORD, "roles": ["daqsched-unix-group-daq-shift"]})
     return secure
 
 
 def test_without_the_licence_a_role_for_some_lines_reads_none(secure: Secure) -> None:
-    """Elasticsearch leaves such a role out; and one that reads all reads all."""
-
-    def heeded() -> bool:
-        try:
-            return bool(found_by(secure, "boss", {"query": {"match_all": {}}})["hits"]["hits"])
-        except HTTPError:
-            return False
-
-    until(heeded, "the roles are known", 60)
-    for name in ("alice", "bob", "carol", "shifter"):
-        try:
-            assert not found_by(secure, name, {"query": {"match_all": {}}})["hits"]["hits"]
-        except HTTPError:
-            continue
+    """Elasticsearch leaves such a role out, and --apply makes none; one that reads all reads all."""
+    done = secure.apply()
+    assert done.exit_code == 0 and done.stdout.count("done  ") == 2, done.output
+    assert done.stderr.count("the daemon searches for him") == len(WHO) - 1
+    until(lambda: read_by(secure, "file-boss"), "the roles of the file are known", 60)
+    assert len(read_by(secure, "boss")) == len(secure.lines)
+    for name in WHO:
+        if name != "boss":
+            assert not read_by(secure, f"file-{name}") and not read_by(secure, name)
 
 
+@pytest.mark.parametrize("way", ["", "file-"])
 @pytest.mark.parametrize("name", WHO)
-def test_what_a_role_lets_read_is_what_the_rules_give(licensed: Secure, name: str) -> None:
-    """Searches, counts and every canary: compared with the pure function for each stored line."""
+def test_what_a_role_lets_read_is_what_the_rules_give(licensed: Secure, name: str, way: str) -> None:
+    """By --apply and by a file: searches, counts and every canary, compared with the pure function for each stored line."""
     secure = licensed
-    grants = Grants(read(RIGHTS, "rights.yaml"), Principal(name, frozenset([WHO[name]])))
-    whole = name == "boss"
-    readable = {one.id for one in secure.lines if whole or may_read(grants, one)}
-    if name == "shifter":  # nobody knows whether bob is one: what he is denied is denied to the group
-        readable -= {one.id for one in secure.lines if one.target is not None and one.target.host == "hlt02"}
-
-    def heeded() -> bool:
-        return bool(found_by(secure, name, {"query": {"match_all": {}}})["hits"]["hits"])
-
-    until(heeded, "the roles are read again, with the licence", 60)
-    hits = found_by(secure, name, {"query": {"match_all": {}}})["hits"]["hits"]
-    assert {hit["_id"] for hit in hits} == readable
-    assert 0 < len(readable) < len(secure.lines) or whole
+    whole, wanted = name == "boss", readable(licensed, name)
+    user = f"{way}{name}"
+    until(lambda: read_by(secure, user), "the roles are read again, with the licence", 60)
+    assert read_by(secure, user) == wanted
+    assert 0 < len(wanted) < len(secure.lines) or whole
     for one in secure.lines:
         canary = one.words.split()[-1]
-        text = json.dumps(found_by(secure, name, {"query": {"match": {"message": canary}}, "_source": False}))
-        assert (one.id in text) is (one.id in readable), (name, one)
+        text = json.dumps(found_by(secure, user, {"query": {"match": {"message": canary}}, "_source": False}))
+        assert (one.id in text) is (one.id in wanted), (user, one)
     aggs = {"all": {"global": {}, "aggs": {"jobs": {"terms": {"field": "service.name", "size": 100}}}}}
-    counted = found_by(secure, name, {"size": 0, "aggs": aggs})["aggregations"]["all"]["jobs"]["buckets"]
-    jobs = {one.source["service"]["name"] for one in secure.lines if one.id in readable and one.target is not None}
+    counted = found_by(secure, user, {"size": 0, "aggs": aggs})["aggregations"]["all"]["jobs"]["buckets"]
+    jobs = {one.source["service"]["name"] for one in secure.lines if one.id in wanted and one.target is not None}
     assert whole or {bucket["key"] for bucket in counted} == jobs
+
+
+def test_a_second_time_changes_nothing_and_says_so(licensed: Secure) -> None:
+    """Compared with what Elasticsearch keeps, which is written otherwise than it was sent."""
+    before = licensed.kept()
+    done = licensed.apply()
+    assert done.exit_code == 0 and "Nothing is to be changed" in done.stdout and "done " not in done.stdout, done.output
+    assert licensed.kept() == before
+
+
+def test_a_right_that_is_taken_away_goes_and_a_dry_run_tells_before(licensed: Secure) -> None:
+    """Less of the lines, and all of them: at once, for those who are known there; and comes back with the right."""
+    less = RIGHTS.replace('"hv_[12]*", ', "").replace("to: carol, role: admin", "to: carol, role: viewer")
+    before = licensed.kept()
+    told = licensed.apply(less, "--dry-run")
+    assert told.exit_code == 0 and licensed.kept() == before
+    would = [
+        line.partition(":")[0].split(maxsplit=1)[1] for line in told.stdout.splitlines() if line.startswith("would ")
+    ]
+    assert sorted(would) == ["role daqsched-bob", "role daqsched-carol", "user carol"], told.output
+    done = licensed.apply(less)
+    assert done.exit_code == 0 and done.stdout == told.stdout.replace("would", "done "), done.output
+    assert read_by(licensed, "bob") == readable(licensed, "bob", less) < readable(licensed, "bob")
+    assert not read_by(licensed, "carol") and not readable(licensed, "carol", less)
+    assert read_by(licensed, "alice") == readable(licensed, "alice")
+    assert licensed.apply().exit_code == 0 and licensed.kept() == before
+    assert read_by(licensed, "carol") == readable(licensed, "carol"), "with the password that he had"
+
+
+def test_a_failure_halfway_is_told_and_the_same_again_goes_on(licensed: Secure) -> None:
+    """Here a file in the way of the second new user's password."""
+    more = RIGHTS + '  - {to: ["unix:dora", "unix:emil", "unix:fred"], role: viewer, logs: "readout"}\n'
+    wrong = licensed.folder / "passwords" / "emil"
+    wrong.write_text("not one of ours\n")
+    done = licensed.apply(more)
+    assert done.exit_code == 2 and "4 of 6 changes were made" in done.stderr and str(wrong) in done.stderr, done.output
+    users = licensed.ask("GET", "/_security/user")
+    assert "dora" in users and not {"emil", "fred"} & users.keys()
+    wrong.unlink()
+    done = licensed.apply(more)
+    assert done.exit_code == 0 and done.stdout.count("done  ") == 2, done.output
+    of_readout = {one.id for one in licensed.lines if one.target is not None and one.target[0::4] == ("readout", False)}
+    for name in ("dora", "emil", "fred"):
+        assert read_by(licensed, name) <= of_readout and read_by(licensed, name)
+    assert licensed.apply().exit_code == 0
+    assert not any(read_by(licensed, name) for name in ("dora", "emil", "fred"))
+
+
+def test_who_may_not_change_security_is_told_and_changes_nothing(licensed: Secure) -> None:
+    """An account without manage_security: one sentence that names the right."""
+    user = licensed.folder / "poor"
+    user.touch(0o600)
+    user.write_text(f"file-boss:{PASSWORD}\n")
+    before = licensed.kept()
+    done = licensed.apply(RIGHTS, "--elasticsearch-user-file", str(user))
+    assert done.exit_code == 5 and "manage_security" in done.stderr and licensed.kept() == before, done.output
+
+
+def test_addresses_of_mail_are_taken_apart_as_the_official_module_does(licensed: Secure) -> None:
+    """What of the server is ours: an index with the analyzer that the one of users and roles has."""
+    settings = licensed.ask("GET", "/.security/_settings")
+    (kept,) = (one["settings"]["index"]["analysis"] for one in settings.values())
+    licensed.ask("PUT", "/tried-analysis", {"settings": {"analysis": kept}})
+    text = {"analyzer": "email", "text": "Jo.Doe7@daq.example.org Jo.Doe7@daq.example.org http://x.org/a"}
+    tokens = [one["token"] for one in licensed.ask("POST", "/tried-analysis/_analyze", text)["tokens"]]
+    assert tokens[0] == "jo.doe7@daq.example.org" and {"jo.doe7", "daq.example.org", "doe", "7"} <= set(tokens)
+    assert "http://x.org/a" in tokens and len(tokens) == len(set(tokens))
+    licensed.ask("DELETE", "/tried-analysis")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from click.testing import CliRunner, Result
@@ -70,6 +70,9 @@ class Security:
     def __init__(self) -> None:
         self.known: dict[str, dict[str, Any]] = {"role": {}, "user": {}}
         self.licence, self.refuses = "trial", ""
+        #: After so many changes it refuses all; and whether each change is made before that.
+        self.most_changes: Optional[int] = None
+        self.changes: list[str] = []
         security = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -103,6 +106,9 @@ class Security:
             return 403, {"error": {"type": "security_exception", "reason": "action is unauthorized"}}
         if method == "GET":
             return 200, self.known[kind]
+        if self.most_changes is not None and len(self.changes) >= self.most_changes:
+            return 403, {"error": {"type": "security_exception", "reason": "action is unauthorized"}}
+        self.changes.append(f"{method} {path}")
         if method == "DELETE":
             del self.known[kind][name[0]]
         else:
@@ -122,12 +128,12 @@ def security() -> Iterator[Security]:
     made.close()
 
 
-def apply(security: Security, folder: Path, text: str = RIGHTS) -> Result:
+def apply(security: Security, folder: Path, text: str = RIGHTS, *more: str) -> Result:
     file = folder / "rights.yaml"
     file.write_text(text)
     words = ["rights", "elasticsearch", str(file), "--apply", "--passwords-in", str(folder / "passwords")]
     where = ["--elasticsearch", security.url, "--index", "daqsched-logs"]
-    return CliRunner().invoke(main, ["--socket", "/nonexistent", *words, *where])
+    return CliRunner().invoke(main, ["--socket", "/nonexistent", *words, *where, *more])
 
 
 def test_they_are_put_there_and_kept_as_the_file_says(security: Security, tmp_path: Path) -> None:
@@ -146,7 +152,10 @@ def test_they_are_put_there_and_kept_as_the_file_says(security: Security, tmp_pa
         and security.known["role"]["daqsched-alice"]["metadata"]["made_by"] == MADE_BY
     )
     before = json.dumps(security.known, sort_keys=True)
-    assert apply(security, tmp_path).exit_code == 0 and json.dumps(security.known, sort_keys=True) == before
+    security.changes.clear()
+    again = apply(security, tmp_path)
+    assert again.exit_code == 0 and not security.changes and "Nothing is to be changed" in again.output
+    assert json.dumps(security.known, sort_keys=True) == before
     less = RIGHTS.replace('{to: alice, role: viewer, logs: "readout*"}', "{to: alice, role: viewer}")
     assert apply(security, tmp_path, less).exit_code == 0
     assert security.known["user"]["alice"]["roles"] == [] and "daqsched-alice" not in security.known["role"]
@@ -178,3 +187,103 @@ def test_a_role_of_that_name_that_is_somebody_elses_is_not_changed(security: Sec
     done = apply(security, tmp_path)
     assert done.exit_code == 5 and "was not made by this command" in done.output
     assert security.known["role"]["daqsched-alice"] == {"metadata": {"made_by": "hand"}}
+
+
+LESS = RIGHTS.replace('{to: alice, role: viewer, logs: "readout*"}', "{to: alice, role: viewer}")
+
+
+def test_a_dry_run_says_what_would_be_changed_and_changes_nothing(security: Security, tmp_path: Path) -> None:
+    """New ones, and what is taken away; it wants no folder for passwords, and makes none."""
+    words = ("--dry-run",)
+    done = apply(security, tmp_path, RIGHTS, *words)
+    assert done.exit_code == 0 and done.output.count("would user ") == 3 and done.output.count("would role ") == 4
+    assert not security.changes and not (tmp_path / "passwords").exists()
+    assert apply(security, tmp_path).exit_code == 0
+    security.changes.clear()
+    done = apply(security, tmp_path, LESS, *words)
+    assert "would user alice: has no role of ours any more" in done.output
+    assert "would role daqsched-alice: deleted" in done.output and "ok    role daqsched-boss" in done.output
+    assert done.stdout.count("would ") == 2 and not security.changes
+    file = str(tmp_path / "rights.yaml")
+    alone = CliRunner().invoke(main, ["rights", "elasticsearch", file, "--dry-run"])
+    assert alone.exit_code == 2 and "--dry-run is for --apply" in alone.output
+
+
+@pytest.mark.parametrize("most", range(8))
+def test_a_failure_halfway_is_told_and_the_next_call_goes_on(security: Security, tmp_path: Path, most: int) -> None:
+    """After any of the changes: what is done is said, what is not is counted; nothing is made twice, no password lost."""
+    security.known["role"]["daqsched-old"] = {"metadata": {"made_by": MADE_BY, "index": "daqsched-logs"}}
+    security.most_changes = most
+    done = apply(security, tmp_path)
+    assert done.exit_code == 5 and done.stdout.count("done  ") == most == len(security.changes)
+    assert f"{most} of 8 changes were made, this one and those after it were not" in done.stderr
+    assert "call this again" in done.stderr
+    files = {path.name for path in (tmp_path / "passwords").glob("*")}
+    assert files == set(security.known["user"]), "a password of a user that was not made is none"
+    security.most_changes = None
+    assert apply(security, tmp_path).exit_code == 0
+    assert len(security.changes) == len(set(security.changes)) == 8
+    for name, user in security.known["user"].items():
+        assert (tmp_path / "passwords" / name).read_text() == f"{name}:{user['password']}\n"
+    assert security.changes[0].startswith("DELETE"), "first of all what is taken away"
+
+
+def test_a_password_that_may_be_known_there_is_kept_and_used(security: Security, tmp_path: Path) -> None:
+    """Where no answer came nobody knows whether the user was made; a file of somebody else's is believed by nobody."""
+    assert apply(security, tmp_path).exit_code == 0
+    path = tmp_path / "passwords" / "alice"
+    before = path.read_text()
+    del security.known["user"]["alice"]
+    assert apply(security, tmp_path).exit_code == 0
+    assert path.read_text() == before == f"alice:{security.known['user']['alice']['password']}\n"
+    for text, mode in (
+        (before, 0o640),
+        ("alice:short\n", 0o600),
+        (before.replace("alice", "boss"), 0o600),
+        ("", 0o600),
+    ):
+        del security.known["user"]["alice"]
+        path.chmod(0o600)
+        path.write_text(text)
+        path.chmod(mode)
+        done = apply(security, tmp_path)
+        assert done.exit_code == 2 and "move that file away" in done.output and "alice" not in security.known["user"]
+        assert path.read_text() == text
+        path.unlink()
+        assert apply(security, tmp_path).exit_code == 0
+    del security.known["user"]["alice"]
+    path.unlink()
+    path.symlink_to(tmp_path / "rights.yaml")
+    assert apply(security, tmp_path).exit_code == 2 and "alice" not in security.known["user"]
+
+
+def test_what_people_gave_a_user_by_hand_is_kept(security: Security, tmp_path: Path) -> None:
+    """Roles of others, an address, that he is disabled; a role of ours that was changed by hand is as the rights say again."""
+    assert apply(security, tmp_path).exit_code == 0
+    alice = security.known["user"]["alice"]
+    alice.update(roles=["kibana_user", "daqsched-alice", "daqsched-boss"], enabled=False, email="alice@daq.example")
+    security.known["role"]["daqsched-boss"]["indices"] = [{"names": ["*"], "privileges": ["all"]}]
+    security.known["role"]["daqsched-eve"]["run_as"] = ["elastic"]
+    security.changes.clear()
+    done = apply(security, tmp_path)
+    assert done.exit_code == 0 and "beside kibana_user, which was given by hand, and is disabled" in done.output
+    alice = security.known["user"]["alice"]
+    assert sorted(alice["roles"]) == ["daqsched-alice", "kibana_user"]
+    assert (alice["enabled"], alice["email"]) == (False, "alice@daq.example")
+    assert len(security.changes) == 3 and security.known["role"]["daqsched-boss"]["indices"][0]["privileges"] != ["all"]
+    assert apply(security, tmp_path, LESS).exit_code == 0
+    assert security.known["user"]["alice"]["roles"] == ["kibana_user"]
+
+
+def test_names_that_elasticsearch_has_not_are_told_and_stop_nobody_else() -> None:
+    """Of letters that are not ASCII, too long, or with what two of the file would be one role."""
+    rights = """
+version: 1
+people: {unix-group-a: ["unix:x"]}
+rules:
+  - {to: [unix-group-a, "unix-group:a", "unix:j\u00fcrgen", "unix:%s", "unix:ok", "unix: "], role: viewer, logs: "*"}
+""" % ("a" * 500)
+    found = readers(read(rights, "r"), EMPTY, documents=True)
+    assert [role.whom for role in found.roles] == ["unix-group-a", "unix:ok"]
+    assert len(found.left_out) == 4 and sum("of ASCII" in one for one in found.left_out) == 3
+    assert sum("is the one of unix-group-a" in one for one in found.left_out) == 1

@@ -187,8 +187,8 @@ class Cluster:
         Mesos' own JSON file of principals and secrets; frameworks must then be one of these. ``ports``: what each new
         agent offers, as FIRST-LAST; else some of its own, because they share the machine's. ``webui``: a folder with
         another web page than ours. ``jvm``: options of Elasticsearch's JVM, empty for the server as it is delivered.
-        ``users``: an Elasticsearch with its security on knows these and nobody else. ``network``: where it is not all
-        on loopback. ``tokens``: whether new agents know their executors by tokens (Mesos'
+        ``users``: an Elasticsearch with its security on, which knows these and can be told of more. ``network``: where it is not
+        all on loopback. ``tokens``: whether new agents know their executors by tokens (Mesos'
         --authenticate_http_executors). A cluster that is up is left as it is; what has died of it is started again,
         what it lacks is added. Raises `ClusterError`; a new cluster that can't come up is taken down, its logs stay.
         """
@@ -239,7 +239,7 @@ class Cluster:
             )
         elif missing:
             self.say(f"starting what is not there: {', '.join(sorted(missing))}")
-        with software.homes(missing, self.say) as home:
+        with software.homes(missing, self.say, bool(layout.users)) as home:
             # first what takes longest to start, then what others need to start
             if "elasticsearch" in missing:
                 self._begin("elasticsearch", lambda: self._elasticsearch(home("elasticsearch"), layout))

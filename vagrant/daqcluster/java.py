@@ -1,4 +1,4 @@
-"""Which Java runs Elasticsearch and ZooKeeper."""
+"""Which Java runs Elasticsearch and ZooKeeper, and compiles what they lack."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ NEEDED = 17
 def lacks() -> set[str]:
     """The Debian packages that must be installed before there is a Java."""
     return set() if shutil.which("java") else {"default-jre-headless"}
+
+
+def lacks_compiler() -> set[str]:
+    """Those that must be installed before there is a compiler; a Java comes with it."""
+    return set() if shutil.which("javac") else {"default-jdk-headless"}
 
 
 def java_home() -> str:

@@ -81,6 +81,7 @@ def check(file: Path) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="With --apply: folder in which each new user's name and password is written, mode 600.",
 )
+@click.option("--dry-run", is_flag=True, help="With --apply: say what would be changed there, and change nothing.")
 @click.option("--elasticsearch", envvar="DAQSCHED_ELASTICSEARCH", default="", help="URL [default: the daemon's].")
 @access_options
 @click.pass_obj
@@ -93,6 +94,7 @@ def elasticsearch(
     as_yaml: bool,
     put: bool,
     passwords_in: Optional[Path],
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Roles and users for Elasticsearch's own security that say of lines what FILE says.
@@ -104,8 +106,10 @@ def elasticsearch(
     from daqsched.logs import reader_roles
     from daqsched.spec import EMPTY
 
-    if put and passwords_in is None:
+    if put and passwords_in is None and not dry_run:
         raise click.UsageError("--apply wants --passwords-in FOLDER: passwords of new users are written there")
+    if dry_run and not put:
+        raise click.UsageError("--dry-run is for --apply: without that nothing is changed")
     context = click.get_current_context()
     for name in ("passwords_in", "user_file", "api_key_file", "ca"):
         if not put and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
@@ -133,15 +137,18 @@ def elasticsearch(
             roles = {role.name: role.body(index) for role in found.roles}
             print_json_text(json.dumps({"roles": roles, "users": users}, indent=2, ensure_ascii=False) + "\n")
     else:
-        assert passwords_in is not None
         from daqsched.cli.logsetup import client_of
         from daqsched.logs import security
 
         elastic, index = client_of(path, {**options, "index": index})
         try:
             found = reader_roles.readers(found_rights, spec, document_level or security.has_documents(elastic))
-            for sentence in security.put(elastic, found, index, passwords_in):
-                say(sentence)
+            todo = security.steps(elastic, found, index, passwords_in)
+            for step in todo if dry_run else security.take(elastic, todo):
+                mark = "would" if dry_run else "done"
+                say(f"{mark if step.path else 'ok':6}{step.what}: {step.detail}")
+            if not any(step.path for step in todo):
+                say("Nothing is to be changed: Elasticsearch has these roles and users.")
         finally:
             elastic.close()
     for sentence in found.left_out:

@@ -9,12 +9,14 @@ role is of what it is given less all that anybody is denied: rather too little t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from json import dumps
 from typing import Any, NamedTuple, Optional
 
 from msgspec.structs import replace
 
+from daqsched.limits import shown
 from daqsched.logs.permitted import NOTHING, filter_of
 from daqsched.rights.grants import Grants
 from daqsched.rights.principal import Principal
@@ -23,6 +25,9 @@ from daqsched.spec import Spec
 
 #: How their names begin, and what says in Elasticsearch that one is ours.
 PREFIX, MADE_BY = "daqsched-", "daqsched rights elasticsearch"
+
+#: What Elasticsearch takes as the name of a role.
+_NAME = re.compile(r"[!-~](?:[ -~]{0,400}[!-~])?\Z")
 
 #: Licences with document-level security.
 DOCUMENTS = frozenset(["trial", "platinum", "enterprise"])
@@ -63,11 +68,13 @@ def readers(rights: Rights, spec: Spec, documents: bool) -> Readers:
     roles: list[ReaderRole] = []
     left_out: list[str] = []
     users: dict[str, str] = {}
+    named: dict[str, str] = {}
     for whom, identities, user in _subjects(rights):
         grants = Grants(_careful(rights, all_denies=not user), Principal(whom, frozenset(identities)))
         query = None if _reads_all(grants) else filter_of(grants, spec)
         if query == NOTHING:
             continue
+        name = f"{PREFIX}{user or whom.replace(':', '-')}"
         if user and users.setdefault(user, whom) != whom:
             left_out.append(
                 f"{whom} has no role: {users[user]} would be the user {user}, too, and to the rights these are two people; "
@@ -78,8 +85,16 @@ def readers(rights: Rights, spec: Spec, documents: bool) -> Readers:
                 f"{whom} has no role: he may read some lines, and without document-level security (a licence) Elasticsearch "
                 "gives all or none; the daemon searches for him"
             )
+        elif not _NAME.match(name):
+            left_out.append(
+                f"{shown(whom)} has no role: Elasticsearch takes names of up to 400 letters of ASCII; the daemon searches for him"
+            )
+        elif named.setdefault(name, whom) != whom:
+            left_out.append(
+                f"{whom} has no role: {name} is the one of {named[name]}; call one of them otherwise in the file"
+            )
         else:
-            roles.append(ReaderRole(f"{PREFIX}{user or whom.replace(':', '-')}", whom, user, query))
+            roles.append(ReaderRole(name, whom, user, query))
     return Readers(roles, left_out)
 
 
