@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import itertools
 import os
+import select
 import signal
 import sys
+import termios
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Optional
 
 import pytest
 
@@ -304,6 +310,126 @@ def test_where_there_can_be_no_relay_process_no_file_stays_open(
         assert set(os.listdir("/proc/self/fd")) == before
 
 
+#: What a relay asks of the system, and where; any of it may fail.
+ASKED: tuple[tuple[Any, str], ...] = (
+    (os, "pipe"),
+    (os, "openpty"),
+    (os, "fchmod"),
+    (os, "open"),
+    (os, "posix_spawn"),
+    (fcntl, "fcntl"),
+    (fcntl, "ioctl"),
+    (termios, "tcgetattr"),
+    (relay, "leave_groups"),
+    (select, "poll"),
+)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException) -> list[str]:
+    """Have the call of that number fail; the calls so far."""
+    calls: list[str] = []
+
+    def instead(name: str, ask: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(*words: Any, **more: Any) -> Any:
+            calls.append(name)
+            if len(calls) == at:
+                raise error
+            return ask(*words, **more)
+
+        return asked
+
+    for place, name in ASKED:
+        monkeypatch.setattr(place, name, instead(name, getattr(place, name)))
+    return calls
+
+
+def our_children() -> str:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EMFILE, "full"), OSError(errno.EIO, "ill"), MemoryError(), termios.error()]
+)
+@pytest.mark.parametrize("kind", [Relay, Terminal])
+def test_whatever_fails_no_file_stays_open_and_no_process_is_forgotten(
+    kind: type[Relay], error: BaseException, tmp_path: Path
+) -> None:
+    """At each call of its begin in turn, and at each of another try before the next start."""
+    said: list[str] = []
+    with open(tmp_path / "out", "ab") as out:
+        files, before, children = (out.fileno(), out.fileno()), set(os.listdir("/proc/self/fd")), our_children()
+        for at in itertools.count(1):
+            with pytest.MonkeyPatch.context() as patch:
+                calls = failing(patch, at, error)
+                try:
+                    some: Optional[Relay] = kind(files, "", said.append)
+                except (OSError, MemoryError, termios.error) as raised:
+                    assert raised is error
+                    some = None
+            if some is not None:
+                some.end()
+                with pytest.MonkeyPatch.context() as patch:
+                    again = failing(patch, at, error)
+                    try:
+                        some.renew()
+                    except (MemoryError, termios.error) as raised:
+                        assert raised is error and not some.process
+                some.end()
+                some._close()
+            assert (set(os.listdir("/proc/self/fd")), our_children()) == (before, children), calls
+            if some is not None and len(calls) < at and len(again) < at:
+                break
+        assert at > 10, "all calls have failed once"
+
+
+#: An executor whose relay process can't be begun while there is a file ``full`` in its sandbox.
+BUSY = """
+import os, sys
+from daqsched_executor.machine import relay
+begin = relay._spawned
+def spawned(files):
+    if os.path.exists("full"):
+        raise OSError({number}, os.strerror({number}))
+    return begin(files)
+relay._spawned = spawned
+from daqsched_executor.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EIO])
+@pytest.mark.parametrize("console", [False, True])
+def test_what_copies_is_there_again_at_the_next_start(
+    agent: FakeAgent, tmp_path: Path, number: int, console: bool
+) -> None:
+    """What was in the way may have passed: once it is tried at each start, and one that fails holds no program up."""
+    executor = ExecutorUnderTest(agent, tmp_path / "sandbox", (sys.executable, "-c", BUSY.format(number=number)))
+    full, log = tmp_path / "sandbox" / "full", executor.log
+    try:
+        argv = ("/bin/sleep", "1000")
+        job = Payload("readout@hlt01.1", "readout", "hlt01", argv, console=console, restart=Restart(delay_s=0.0))
+        executor.launch(job)
+        first = executor.running().pid
+        (copier,) = until(lambda: relays(executor), "relay")
+        full.touch()
+        os.kill(copier, signal.SIGKILL)
+        until(lambda: f"nothing keeps them then: {os.strerror(number)}" in log(), "word of it")
+        os.kill(first, signal.SIGKILL)
+        second = executor.running(2).pid
+        assert relays(executor) == [] and "kept again" not in log()
+        full.unlink()
+        os.kill(second, signal.SIGKILL)
+        third = executor.running(3).pid
+        (another,) = until(lambda: relays(executor), "another relay")
+        assert log().count("kept again") == log().count("nothing keeps them then") == 1
+        os.kill(third, signal.SIGKILL)
+        executor.running(4)
+        assert relays(executor) == [another], "it is no part of the program"
+    finally:
+        executor.end()
+    wait_for_the_end_of_drains(executor)
+
+
 #: An executor on a machine whose shell is at another place, where it can't be run.
 ELSEWHERE = """
 import sys
@@ -312,6 +438,29 @@ relay.SHELL = warden.SHELL = {shell!r}
 from daqsched_executor.__main__ import main
 sys.exit(main())
 """
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_kill_9_of_the_warden_loses_no_line_where_nothing_copies(agent: FakeAgent, tmp_path: Path, gone: bool) -> None:
+    """As there never was what copies, or as it goes with the warden: then the executor moves what was printed until the end."""
+    code = ELSEWHERE.format(shell=str(tmp_path / "sh")).replace("= warden.SHELL", "")
+    command = ExecutorUnderTest.COMMAND if gone else (sys.executable, "-c", code)
+    executor = ExecutorUnderTest(agent, tmp_path / "sandbox", command)
+    try:
+        argv = (sys.executable, "-S", "-c", COUNTS)
+        executor.launch(Payload("readout@hlt01.1", "readout", "hlt01", argv, output="pipe"))
+        executor.running()
+        wait_for_more(executor.sandbox)
+        assert bool(relays(executor)) == gone
+        ours = executor.pid
+        for pid in (*relays(executor), executor.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not alive(ours), "the executor's end")
+        wait_for_the_end_of_drains(executor)
+        assert processes_of(executor) == []
+        check_lines(executor.sandbox)
+    finally:
+        executor.end()
 
 
 @pytest.mark.parametrize("shell", ["there is none", "not a program", "no right"])

@@ -53,7 +53,7 @@ def forked(kernel: Kernel, run: Callable[[int, int], None]) -> tuple[int, int]:
                 run(parent, childs)
             finally:
                 os._exit(126)
-    except OSError:
+    except BaseException:
         os.close(talk)
         raise
     finally:

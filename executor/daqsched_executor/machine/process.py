@@ -143,8 +143,10 @@ class Program:
                 from daqsched_executor.machine.relay import Relay  # not those in containers
 
                 self.relay = Relay(self._output, run_id, self._say)
-            if self.relay.process:
-                self.runners.add(self.relay.process)
+        else:
+            self.relay.renew()
+        if self.relay.process:
+            self.runners.add(self.relay.process)
         if self.terminal is not None:
             self.terminal.begin()
         return self.relay.ends

@@ -16,7 +16,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from daqsched_executor.machine.kernel import RELAY, splice
 from daqsched_executor.machine.spared import leave_groups
@@ -119,26 +119,34 @@ class Relay:
 
     def __init__(self, files: tuple[int, int], run_id: str, say: Callable[[str], None]) -> None:
         """``run_id``: how Mesos calls our container; ``say`` is for executor.log. Raises OSError where there can be no pipe, or
-        no process now; a machine that can't run the shell is told once, and has no process."""
+        no process now; a machine that can't run the shell is told once, and has no process. Whatever it raises leaves no file
+        open, and no process."""
         self._files, self._run_id, self._say = files, run_id, say
         #: What is read from, to be watched; what the program's stdout and stderr become (we hold them, too: the pipes have no end
         #: while we live); what the relay process reads.
         self.pipes, self.ends, self._inherited = self._open()
-        self._targets = dict(zip(self.pipes, (Target(file, say) for file in files)))
+        self._targets: dict[int, Target] = {}
         self._mouth = -1
         self._began, self._short = 0.0, 0
         #: The process; 0: there is none (any more).
         self.process = 0
         try:
+            for pipe, file in zip(self.pipes, files):
+                self._targets[pipe] = Target(file, say)
             self.process = self._begin()
-        except OSError as error:
-            if error.errno in NO_ROOM:
+        except BaseException as error:
+            if not isinstance(error, OSError) or error.errno in NO_ROOM:
                 self._close()
                 raise
             say(unkept(error))
 
     def _open(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        pipes = (_pipe(), _pipe())
+        first = _pipe()
+        try:
+            pipes = (first, _pipe())
+        except BaseException:
+            _close_all(first)
+            raise
         ours = tuple(end for end, _ in pipes)
         return ours, tuple(end for _, end in pipes), ours
 
@@ -170,18 +178,32 @@ class Relay:
             raise OSError(errno.EAGAIN, f"it ended {TRIES} times at once")
         self.process = self._begin()
 
+    def renew(self) -> None:
+        """Before another start: have a process where there is none any more. What was in the way may have passed; where it has not,
+        that was said."""
+        if self.process:
+            return
+        try:
+            self.process = self._begin()
+        except OSError:
+            return
+        self._say("lines of the program's are kept again if the executor is killed")
+
     def end(self) -> None:
         """We leave, and all that printed is gone: the process has nothing to do."""
         self.take_all()
+        self._shut()
         if self.process:
-            os.kill(self.process, signal.SIGKILL)
-            os.waitpid(self.process, 0)
+            _end(self.process)
             self.process = 0
 
     def let_go(self) -> None:
         """We leave, and something may print: the process goes on. What could not be written until now is said."""
         for target in self._targets.values():
             target.tell_lost()
+        self._shut()
+
+    def _shut(self) -> None:
         if self._mouth >= 0:
             os.close(self._mouth)
             self._mouth = -1
@@ -191,43 +213,59 @@ class Relay:
         self.let_go()
         for target in self._targets.values():
             target.close()
-        for end in {*self.pipes, *self.ends, *self._inherited}:
-            os.close(end)
+        _close_all({*self.pipes, *self.ends, *self._inherited})
 
     def _begin(self) -> int:
         self._began = time.monotonic()
-        ears, self._mouth = os.pipe()
-        ready, named = os.pipe()
+        files: list[int] = []
+        process = 0
         try:
+            ears, self._mouth = os.pipe()
+            files.append(ears)
+            ready, named = os.pipe()
+            files += (ready, named)
             process = _spawned((ears, *self._inherited, *self._files, named))
-            os.close(named)
-            named = -1
+            os.close(files.pop())
             leave_groups(self._run_id, process)
             # until it is spared, whoever kills us would kill it, too
             poll = select.poll()
             poll.register(ready, select.POLLIN)
             poll.poll(READY_S * 1000)
             return process
+        except BaseException:
+            self._shut()
+            if process:  # nobody would know of it
+                _end(process)
+            raise
         finally:
-            for end in (ears, ready, named):
-                if end >= 0:
-                    os.close(end)
+            _close_all(files)
 
 
 def _spawned(files: tuple[int, ...]) -> int:
     """The relay process with these files, which get the numbers of `SCRIPT`, in a session of its own: the posix launcher does not
     look for it there. By posix_spawn(3): a fork of ours would copy what both write to, for a shell. Raises OSError."""
-    # out of the way of the numbers that they get
-    ours = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10) for file in files]
+    ours: list[int] = []
     try:
+        for file in files:  # out of the way of the numbers that they get
+            ours.append(fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10))
         actions = [(os.POSIX_SPAWN_DUP2, file, number) for file, number in zip(ours, (0, 3, 4, 5, 6, 9))]
         argv = ["daqsched-relay", "-c", SCRIPT]
         return os.posix_spawn(
             SHELL, argv, os.environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_HEARD[:2]
         )
     finally:
-        for file in ours:
-            os.close(file)
+        _close_all(ours)
+
+
+def _end(process: int) -> None:
+    """Of a child of ours."""
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+
+
+def _close_all(files: Iterable[int]) -> None:
+    for file in files:
+        os.close(file)
 
 
 def _waiting(pipe: int) -> int:
@@ -241,4 +279,7 @@ def _pipe() -> tuple[int, int]:
         fcntl.fcntl(ends[0], F_SETPIPE_SZ, PIPE_BYTES)
     except OSError:
         pass
+    except BaseException:
+        _close_all(ends)
+        raise
     return ends

@@ -44,16 +44,21 @@ class Terminal(Relay):
         self._held_back = False
         super().__init__(files, run_id, say)
         self._file = self._targets[self.pipes[0]]
-        self._modes = termios.tcgetattr(self.ends[0])
-        self._modes[0] &= ~termios.IXON  # else a key of somebody's (^S) would have the program wait
-        self._poll = select.poll()
-        self._poll.register(self.pipes[0], select.POLLIN | select.POLLOUT)
 
     def _open(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         ours, programs = os.openpty()
-        os.fchmod(programs, 0o600)  # others could write to it: mesg(1)
-        fcntl.ioctl(ours, TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fchmod(programs, 0o600)  # others could write to it: mesg(1)
+            fcntl.ioctl(ours, TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+            self._modes = termios.tcgetattr(programs)
+            self._modes[0] &= ~termios.IXON  # else a key of somebody's (^S) would have the program wait
+            self._poll = select.poll()
+            self._poll.register(ours, select.POLLIN | select.POLLOUT)
+            nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except BaseException:
+            os.close(ours)
+            os.close(programs)
+            raise
         return (ours,), (programs, programs), (ours, nothing)
 
     def begin(self) -> None:

@@ -183,8 +183,8 @@ class Run:
                 if self._state.payload is not None and self._state.program:
                     end_by_rules(self._kernel, self._state.payload.stop, self._program.signal, self._take_lines)
             finally:
-                self._let_go()  # not before: what the relay process begins then would get the program's signals
-                end_all(self._kernel)  # the warden takes our word that nothing is left
+                # not before: what the relay process begins then would get the program's signals
+                self._end_all()  # the warden takes our word that nothing is left
             return 1
         finally:
             if self._checks is not None:
@@ -236,14 +236,22 @@ class Run:
         if os.getppid() == self._warden:
             return  # somebody sent the signal by hand
         self._log.say("its warden is gone (kill -9?): ends the program and leaves")
-        self._let_go()
-        end_all(self._kernel)
-        os._exit(1)
+        try:
+            self._end_all()
+        finally:
+            os._exit(1)
 
-    def _let_go(self) -> None:
-        """The program's last lines are left to the relay process: we move none any more."""
-        if self._program.relay is not None:
-            self._program.relay.let_go()
+    def _end_all(self) -> None:
+        """What the program prints until its end is left to the relay process; where there is none, or it is gone, we move that."""
+        relay = self._program.relay
+        if relay is not None:
+            relay.let_go()
+        end_all(self._kernel)
+        try:
+            if relay is not None and all(one.pid != relay.process for one in self._kernel.descendants()):
+                relay.take_all()
+        except Exception as error:
+            self._log.say(f"the last lines are not moved: {place_of(error)}")
 
     def _take_lines(self) -> None:
         """Of a program that is ended after a mistake of ours; what can't be moved now is left to the relay process. It is called so
