@@ -6,14 +6,19 @@ and there was never a second copy of a program.
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
+from daqcluster.machines.secrets import PAGE_FILE
 from daqsched_executor import __version__
+from farm import BIN
 from machines.counting import Ledger, Watch, check_lines, missing, quiet
 from machines.machines import AGENTS, CONTROLS, Machines
 from machines.traces import cables, processes, traces
@@ -74,6 +79,29 @@ def test_a_job_file_is_applied_to_the_machines(farm: Machines, story: Story) -> 
     assert farm.begun() == story.tasks
     index = farm.index()
     until(lambda: index.count() > 200, "lines arrive", 60.0)
+
+
+def test_the_page_is_open_on_each_control_machine(farm: Machines, tmp_path: Path) -> None:
+    """To `crew`, with the password that `make vagrant` names; also where `serve` is the standby."""
+    password = farm.folder / "secrets" / "control" / PAGE_FILE
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not the password\n")
+    wrong.chmod(0o600)
+    for name, address in zip(CONTROLS, (10, 11)):
+        authority = tmp_path / f"{name}.pem"
+        authority.write_text(farm.inside(name, "cat", "/etc/daqsched/tls/ca.pem"))
+        url = f"https://{farm.setting['prefix']}.{address}:8443"
+
+        def status(file: Path, server: Sequence[str]) -> subprocess.CompletedProcess[str]:
+            words = [*server, "--user", "crew", "--password-file", str(file), "status", "--json"]
+            return subprocess.run([str(BIN / "daqsched"), *words], capture_output=True, text=True, timeout=60)
+
+        server = ("--server", url, "--server-ca", str(authority))
+        told = status(password, server)
+        assert told.returncode == 0, told.stderr
+        rows = {f"{row['job']}@{row['host']}": row["state"] for row in json.loads(told.stdout)["rows"]}
+        assert dict.fromkeys(EVERYWHERE, "RUNNING").items() <= rows.items()
+        assert status(wrong, server).returncode != 0
 
 
 def test_a_machine_that_was_killed_gets_its_jobs_back_once(farm: Machines, story: Story) -> None:

@@ -13,6 +13,7 @@ import pytest
 from daqcluster.errors import ClusterError
 from daqcluster.machines import network, parts, secrets
 from daqcluster.machines.desired import DEFAULTS, desired, names
+from daqsched.passwords import LEAST_LETTERS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -118,6 +119,23 @@ def test_a_newer_version_adds_users_to_secrets_that_were_made_before(
     check_passwords(tmp_path)
     secrets.make(tmp_path, "ctl1", "10.0.0.5")
     assert all_of(tmp_path) == after
+
+
+def test_a_newer_version_adds_the_password_of_the_page_and_keeps_it(tmp_path: Path) -> None:
+    """To secrets that were made before there was one; only their owner reads it."""
+    file = tmp_path / "control" / secrets.PAGE_FILE
+    secrets.make(tmp_path, "ctl1", "10.0.0.5")
+    first = file.read_text()
+    file.unlink()
+    before = all_of(tmp_path)
+    secrets.make(tmp_path, "ctl1", "10.0.0.5")
+    second = file.read_text()
+    assert (
+        first != second and min(len(first), len(second)) >= LEAST_LETTERS + 1 and file.stat().st_mode & 0o777 == 0o600
+    )
+    assert all_of(tmp_path) == {**before, f"control/{secrets.PAGE_FILE}": second.encode()}
+    secrets.make(tmp_path, "ctl1", "10.0.0.5")
+    assert file.read_text() == second
 
 
 def test_rights_that_are_others_in_a_newer_version_reach_users_that_were_made_before(

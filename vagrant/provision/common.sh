@@ -42,6 +42,13 @@ put() {
   fi
 }
 
+# owner FILE ACCOUNT
+owner() {
+  [ "$(stat -c '%U:%G' "$1")" != "$2:$2" ] || return 0
+  chown "$2:$2" "$1"
+  did "$1"
+}
+
 # folder PATH OWNER[:GROUP] MODE
 folder() {
   local path=$1 owner=$2 mode=$3

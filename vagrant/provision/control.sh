@@ -1,6 +1,6 @@
 #!/bin/bash
-# Makes a machine a control machine: ZooKeeper, the Mesos master, Elasticsearch, `daqsched serve`, the copy of its audit file. As root;
-# again at any time.
+# Makes a machine a control machine: ZooKeeper, the Mesos master, Elasticsearch, `daqsched serve` with its page, the copy of its audit file.
+# As root; again at any time.
 #
 #   control.sh --control HOST --secrets FOLDER --zookeeper NUMBER,HOST[,HOST...] [--name NAME] [--ip ADDRESS] [--spare]
 #              [--crew ACCOUNT]
@@ -105,6 +105,26 @@ fi
 
 for=daqsched-serve
 account daqsched /var/lib/daqsched daq
+folder /etc/daqsched/tls root:daqsched 750
+if ! openssl x509 -checkend 2592000 -noout -in "/etc/daqsched/tls/$name.pem" >/dev/null 2>&1; then # a month before its end
+  /opt/daqsched/bin/daqsched cert /etc/daqsched/tls "$name" "$ip" >/dev/null || die "the page's certificate can't be made"
+  did "/etc/daqsched/tls/$name.pem"
+fi
+owner "/etc/daqsched/tls/$name.pem" daqsched
+owner "/etc/daqsched/tls/$name.key" daqsched
+if ! grep -q '^crew:' /etc/daqsched/passwords 2>/dev/null; then
+  /opt/daqsched/bin/daqsched password crew --file /etc/daqsched/passwords <"$secrets/page.password" >/dev/null || die "the password can't be set"
+  did "the password of crew"
+fi
+owner /etc/daqsched/passwords daqsched
+if [ ! -e /etc/daqsched/rights.yaml ]; then # once: from then on it is the farm's
+  put /etc/daqsched/rights.yaml root 644 <<'P'
+# who may what: docs/operate/rights.md
+version: 1
+rules:
+  - {to: ["unix-group:daq", "password:crew"], role: admin}
+P
+fi
 for file in zookeeper peers.pem framework.json; do put /etc/daqsched/$file daqsched 600 <"$secrets/$file"; done
 put /etc/daqsched/expire.user daqsched 600 <"$secrets/expire.user"
 put /etc/daqsched/ca.pem root 644 <"$secrets/elasticsearch/ca.pem"
@@ -117,7 +137,7 @@ DAQSCHED_ELASTICSEARCH_USER_FILE=/etc/daqsched/expire.user
 DAQSCHED_STATE=zk://$zk/daqsched
 DAQSCHED_STATE_CREDENTIALS=/etc/daqsched/zookeeper
 DAQSCHED_PEERS_CERTIFICATE=/etc/daqsched/peers.pem
-SERVE_OPTIONS=--group daq --user daq --executor /opt/daqsched/bin/daqsched-executor --credentials /etc/daqsched/framework.json --elasticsearch-ca /etc/daqsched/ca.pem --elasticsearch-user-file /etc/daqsched/forward.user
+SERVE_OPTIONS=--group daq --user daq --executor /opt/daqsched/bin/daqsched-executor --credentials /etc/daqsched/framework.json --elasticsearch-ca /etc/daqsched/ca.pem --elasticsearch-user-file /etc/daqsched/forward.user --rights /etc/daqsched/rights.yaml --passwords /etc/daqsched/passwords --web $ip:8443 --web-certificate /etc/daqsched/tls/$name.pem --web-key /etc/daqsched/tls/$name.key --webui-url https://$ip:8443/
 P
 unit daqsched-serve <"$parts/source/framework/systemd/daqsched-serve.service"
 

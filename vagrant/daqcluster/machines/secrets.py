@@ -32,6 +32,9 @@ AUDIT_ROLES: Mapping[str, tuple[list[str], list[str]]] = {
 }
 AUDIT_INDICES = "daqsched-audit-*"
 
+#: Who logs in to the farm's own page, and the file that has the password.
+CREW, PAGE_FILE = "crew", "page.password"
+
 #: All that Elasticsearch knows; `admin` may everything.
 USERS = ("admin", *ROLES, *AUDIT_ROLES)
 
@@ -41,6 +44,7 @@ def make(folder: Path, control: str, address: str) -> None:
     done = folder / ".made"
     if done.exists() and done.read_text() == f"{control} {address}\n":
         _users(folder, _kept(folder))
+        _page(folder)
         return
     # in place: machines have the folders mounted
     done.unlink(missing_ok=True)
@@ -51,6 +55,7 @@ def make(folder: Path, control: str, address: str) -> None:
     framework = {"principal": "daqsched", "secret": secrets.token_urlsafe(24)}
     _write(folder / "control" / "framework.json", json.dumps(framework) + "\n")
     _write(folder / "control" / "frameworks.json", json.dumps({"credentials": [framework]}) + "\n")
+    _page(folder)
     _certificates(folder, control, address)
     _write(done, f"{control} {address}\n")
 
@@ -67,6 +72,13 @@ def _users(folder: Path, kept: Mapping[str, str]) -> None:
         if role not in kept:
             _write(folder / "control" / f"{role}.user", f"{role}:{user.password}\n")
     _write(folder / "agent" / "forward.user", f"forward:{users['forward'].password}\n")
+
+
+def _page(folder: Path) -> None:
+    """The password of `CREW`: on each control machine `daqsched password` gets it."""
+    file = folder / "control" / PAGE_FILE
+    if not file.exists():
+        _write(file, f"{secrets.token_urlsafe(12)}\n")
 
 
 def _kept(folder: Path) -> dict[str, str]:
