@@ -104,6 +104,27 @@ def test_a_failed_rollout_goes_back_by_itself(farm: Farm) -> None:
     assert {name: pid for name, pid in pids(farm).items() if "hlt01" not in name}.items() <= before.items()
 
 
+def test_a_rollback_does_not_go_to_a_revision_that_never_ran(farm: Farm) -> None:
+    """r2 was aborted before its first batch; r3 fails on the first host, which goes back to r1. Nobody else notices anything."""
+    guard = farm.folder / "guards" / "no-run"
+    guard.write_text("#!/bin/sh\nexit 1\n")
+    guard.chmod(0o755)
+    farm.apply(JOBS)
+    before = {**pids(farm), **pids(farm, "monitor")}
+    guarded = f'{JOBS}\nrollout = Rollout(batches=1, ready_s=0, guard="no-run")'
+    farm.apply(guarded, "--set", "version=r2", "--no-wait", "-m", "tonight")
+    farm.run("rollout", "abort")
+    text = f'{JOBS}\nrollout = Rollout(batches=1, ready_s=20, on_failure="rollback")'
+    done = farm.apply(text, "--set", "version=bad", check=False)
+    assert done.returncode == 4 and "is rolled-back, 1 failure, the last of readout@hlt01" in done.stderr
+    until(lambda: releases(farm) == ["r1", "r1", "r1"], "it is back")
+    until(lambda: rollout(farm)["state"] == "done", "the way back is over")
+    after = {**pids(farm), **pids(farm, "monitor")}
+    assert {name for name in before if after[name] != before[name]} <= {"readout@hlt01", "monitor@hlt01"}
+    said = farm.run("history").stdout
+    assert "rollback of revision 3 to 2" in said and "aborted" in said
+
+
 def test_who_waits_for_an_apply_is_told_that_another_one_took_its_place(farm: Farm) -> None:
     """With a status of its own, and whose it was; one that is about other jobs takes nobody's place."""
     text = JOBS.replace(

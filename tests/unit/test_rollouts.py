@@ -27,6 +27,7 @@ from daqsched.rollout import (
     sizes,
 )
 from daqsched.spec import Spec
+from daqsched.task import Task
 from daqsched.terminal.show_changes import history_table
 from daqsched.views.estimate import with_times
 from daqsched.views.plan import plan
@@ -123,6 +124,53 @@ def test_a_failure_rolls_back_where_the_file_says_so() -> None:
     assert world.engine.revision is not None and world.engine.revision.number == 3
     assert world.engine.revision.message.startswith("rollback of revision 2 to 1: 1 failure, the last of readout@hlt01")
     assert not world.engine.mixed
+
+
+@pytest.mark.parametrize("by", ["itself", "hand", "itself, after a daemon's death"])
+@pytest.mark.parametrize("batches", [(1,), (2,), (1, 3)])
+@pytest.mark.parametrize("reached", [0, 1, 2])
+def test_a_rollback_brings_back_what_it_changed_to_what_ran_there_before(
+    by: str, batches: tuple[int, ...], reached: int
+) -> None:
+    """r2 was aborted before its first batch, or after some hosts; r3 fails in its first batch, or its second: what that changed goes
+    back to what each host had, batch by batch; nobody else is started anew, or becomes what never ran there."""
+    world = farm()
+    change(world, Strategy(batches=(1,), guard="run-stopped", ready_s=0.0), "r2")
+    for at in range(reached):
+        world.say(events.GuardAnswered(1, at, True))
+        turn(world)
+        world.say(events.Ticked())
+    world.say(events.RolloutSteered("abort", "bob"))
+    had = releases(world).split()
+    assert had == ["r2"] * reached + ["r1"] * (4 - reached)
+    before = {host: world.task_of("readout", host) for host in HOSTS}
+    change(world, Strategy(batches=batches, ready_s=0.0, on_failure="pause" if by == "hand" else "rollback"), "r3")
+    failed = 1 if len(batches) > 1 else 0
+    for _ in range(failed):  # the first batch is well
+        turn(world)
+        world.say(events.Ticked())
+    if "death" in by:
+        world.die()
+    turn(world, fail=[f"readout@{HOSTS[failed]}"])
+    if by == "hand":
+        world.say(events.RolloutSteered("rollback", "alice", agreed=9))
+    assert world.engine.revision is not None and world.engine.revision.message.startswith("rollback of revision 3 to 2")
+    changed = sum(batches) if failed else batches[0]
+    most = 0
+    for _ in range(8):
+        down = [host for host in HOSTS if any(task.killed for task in tasks_of(world, host))]
+        most = max(most, len(down))
+        assert set(down) <= set(HOSTS[:changed]), "who was not changed is left alone"
+        turn(world)
+        world.say(events.Ticked())
+    assert releases(world).split() == had and world.engine.rolling.active is None
+    assert most <= max(batches)
+    for host in HOSTS[changed:]:
+        assert world.task_of("readout", host) == before[host]
+
+
+def tasks_of(world: World, host: str) -> list[Task]:
+    return [task for one in world.engine.instances.values() if one.host == host and (task := one.record.task)]
 
 
 @pytest.mark.parametrize("why", ["", "check port failed 3 times", "restarted by alice", "restarted by alice: noisy"])
