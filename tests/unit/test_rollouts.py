@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from builders import World, job, of, rows, turn
 from daqsched.confirm import NotConfirmed
@@ -132,8 +133,8 @@ def test_a_failure_rolls_back_where_the_file_says_so() -> None:
 def test_a_rollback_brings_back_what_it_changed_to_what_ran_there_before(
     by: str, batches: tuple[int, ...], reached: int
 ) -> None:
-    """r2 was aborted before its first batch, or after some hosts; r3 fails in its first batch, or its second: what that changed goes
-    back to what each host had, batch by batch; nobody else is started anew, or becomes what never ran there."""
+    """r2 was aborted before its first batch, or after some hosts; r3 fails in its first batch, or its second: what that changed
+    goes back to what each host had, batch by batch; nobody else is started anew, or becomes what never ran there."""
     world = farm()
     change(world, Strategy(batches=(1,), guard="run-stopped", ready_s=0.0), "r2")
     for at in range(reached):
@@ -420,29 +421,57 @@ def test_what_others_come_after_ends_last() -> None:
     assert [c.task_id for c in of(world.done, commands.Kill)] == [monitor, readout]
 
 
-@pytest.mark.parametrize("loses", ["while it runs", "in the change that ends it", "while it ends"])
-def test_a_job_waits_for_no_dependent_that_is_one_no_more(loses: str) -> None:
-    """It was one in an end before; an order that somebody took out of the file holds nothing up."""
+#: What ends a readout and a monitor that came after it.
+ENDS: dict[str, Callable[[World], object]] = {
+    "a stop": lambda world: world.say(events.Held((("readout", "hlt02"), ("monitor", "hlt02")), "bob")),
+    "a host put aside": lambda world: world.say(
+        events.PutAside(("hlt02",), "bob", world.now + 600.0, "cabling", agreed=9)
+    ),
+    "another release": lambda world: world.apply(
+        *(replace(one, release="r2") for one in world.engine.spec.jobs), agreed=len(world.tasks)
+    ),
+    "the end of the farm": lambda world: world.apply(job("other"), agreed=len(world.tasks)),
+}
+
+
+#: When its order is lost, beside what ends it.
+LOST = [
+    *(("before", how) for how in ENDS),
+    ("in the change that ends it", "another release"),
+    *(("while it ends", how) for how in ENDS if how != "the end of the farm"),
+]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("loses, how", LOST)
+def test_a_job_whose_successor_in_the_order_lost_its_after_ends_at_once(loses: str, how: str, ended: bool) -> None:
+    """Without a word of the successor, which may be long about its own end: an order that somebody took out of the file holds
+    nothing up. Also where it was one in an end before (``ended``)."""
     world = farm(after=True)
     keys = (("readout", "hlt02"), ("monitor", "hlt02"))
-    world.say(events.Held(keys, "bob"))
-    turn(world)
-    turn(world)
-    world.say(events.Released(keys, "bob"))
-    for _ in range(3):
-        turn(world)
-    monitor, readout = world.task_of("monitor", "hlt02"), world.task_of("readout", "hlt02")
+    if ended:
+        world.say(events.Held(keys, "bob"))
+        for _ in range(2):
+            turn(world)
+        world.say(events.Released(keys, "bob"))
+        for _ in range(3):
+            turn(world)
+    readout = world.task_of("readout", "hlt02")
+
+    def lose(release: str = "") -> None:
+        free = [replace(one, after=(), release=release or one.release) for one in world.engine.spec.jobs]
+        world.apply(*free, agreed=len(world.tasks))
+
     if loses == "while it ends":
-        world.say(events.Held(keys, "bob"))
-    free = [
-        job(one.name, one.hosts[0], release="r2" if loses == "in the change that ends it" else one.release)
-        for one in world.engine.spec.jobs
-    ]
-    world.apply(*free, agreed=len(world.tasks))
-    if loses == "while it runs":
-        world.say(events.Held(keys, "bob"))
-    world.report(monitor, "TASK_KILLED")
-    assert readout in [c.task_id for c in of(world.done, commands.Kill)]
+        ENDS[how](world)
+        assert readout not in [one.task_id for one in of(world.done, commands.Kill)]
+        lose()
+    elif loses == "before":
+        lose()
+        ENDS[how](world)
+    else:
+        lose("r2")
+    assert readout in [one.task_id for one in of(world.done, commands.Kill)]
 
 
 def test_who_is_not_to_end_or_can_not_answer_holds_up_no_end() -> None:

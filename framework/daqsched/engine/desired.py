@@ -54,6 +54,7 @@ def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[A
         if instance.record.task is not None and instance.record.task.digest != run:
             farm.end(instance, now)
         farm.cancel_end(instance)
+        farm.ends.changed(instance)
         if not ruled:
             instance.rules_due = 0.0
             operator_commands.tell_rules(farm, instance, now)

@@ -51,6 +51,15 @@ class StopOrder:
         self._take_out(instance)
         self._free(instance)
 
+    def changed(self, instance: Instance) -> None:
+        """It has another job: what it does not come after any more waits no longer for its end."""
+        if not instance.ending or instance.job is None:
+            return
+        now = instance.job.after
+        if not set(instance.after) <= set(now):
+            self._free(instance)
+            instance.after = tuple(name for name in instance.after if name in now)
+
     def _take_out(self, instance: Instance) -> None:
         hosts = self._ending[instance.name]
         del hosts[instance.host]
