@@ -13,8 +13,11 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import settings
 
+from beside import ENGINES, beside
+from examples import examples
+
 # a busy machine is no failure
-settings.register_profile("daqsched", deadline=None)
+settings.register_profile("daqsched", deadline=None, max_examples=examples(100))
 settings.load_profile("daqsched")
 
 
@@ -35,10 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 #: What waits longest for servers begins first, so that at the end only short files are left to the workers.
 ORDER = ("machines", "faults", "cluster", "contract", "unit")
 
+#: Beside machines, which have a network and an engine: first what has neither, as by then those have ended.
+ORDER_BESIDE = ("machines", "contract", "faults", "cluster", "unit")
+
+
+def _folder(item: pytest.Item) -> str:
+    """By what a test needs."""
+    return "cluster" if item.path.name in ENGINES else item.path.parent.name
+
 
 #: Files of tests/unit and tests/contract that show the same on every Python: what is built, the tree, the documents, what shells,
 #: full disks, damaged files and enemies make of commands and of what they write. They are marked `once`, and `scripts/test`
-#: runs them on one.
+#: runs them on one. What of ours they run others run, too: a test that alone uses something of Python's is not among them.
 ONCE = {
     f"test_{name}.py"
     for name in (
@@ -56,13 +67,16 @@ ONCE = {
         *("completion", "full_output", "vocabulary", "mypy", "typed_commands", "editor", "elastic_answers"),
         *("exit_status", "hostile", "secrets", "debug", "damaged_state", "backup", "private"),
         *("audit_chain", "audit_trail", "restart_wait", "confirm", "foreign_words"),
+        *("states", "page_checks", "reference", "plural", "denials", "typed_lines", "api_page", "wire_types"),
+        *("web_page", "web_selection", "costs", "http_answers", "forward_disk", "forward_full", "forward_lost"),
     )
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The folders in `ORDER`; within one everything stays as it was."""
-    items.sort(key=lambda item: ORDER.index(item.path.parent.name))
+    order = ORDER_BESIDE if beside() else ORDER
+    items.sort(key=lambda item: order.index(_folder(item)))
     for item in items:
         if item.path.name in ONCE:
             item.add_marker(pytest.mark.once)
@@ -80,9 +94,15 @@ def pytest_configure(config: pytest.Config) -> None:
     faulthandler.register(signal.SIGUSR1, file=config.stash[_stderr], all_threads=True)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """pytest-timeout interrupts a test once. What hangs beyond that would hang for ever, and say nothing."""
+    """pytest-timeout interrupts a test once. What hangs beyond that would hang for ever, and say nothing.
+
+    What must not run beside machines waits for them before its time counts.
+    """
+    other = beside()
+    if other and _folder(item) in ("faults", "cluster"):
+        other.wait()
     marker = item.get_closest_marker("timeout")
     option = item.config.getoption("timeout")
     given = marker.args[0] if marker else item.config.getini("timeout") if option is None else option
@@ -128,10 +148,18 @@ def no_forwarder_is_left() -> Iterator[None]:
 BEGAN = time.monotonic()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Before pytest's last line, where the time of `scripts/test` went; it says so in NAME=SECONDS,..."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Before pytest's last line, what was said beside the tests, and where the time of `scripts/test` went; it says so in
+    NAME=SECONDS,..."""
     phases = [one.rpartition("=") for one in os.environ.get("DAQSCHED_TEST_PHASES", "").split(",") if one]
+    other = beside() if exitstatus <= pytest.ExitCode.TESTS_FAILED else None  # who ends this early ends that, too
+    if other:
+        other.wait()
+        terminalreporter.section(f"beside the tests: {other.name}")
+        terminalreporter.write(other.log.read_text(encoding="utf-8", errors="replace"))
     if phases:
         terminalreporter.section("where the time went")
         for name, _, seconds in [*phases, ("tests", "=", f"{time.monotonic() - BEGAN:.0f}")]:
             terminalreporter.write_line(f"{seconds:>6} s  {name}")
+    if other:
+        terminalreporter.write_line(f"{other.took_s():>6.0f} s  {other.name}, beside these")

@@ -271,6 +271,7 @@ class TestOutput:
         ended_for(agent, "no line with '^event \\\\d+$' for 2.0 s")
         executor.running(2)
 
+    @pytest.mark.once
     def test_a_flood_costs_the_executor_little(self, agent: FakeAgent, start: Start) -> None:
         """Hundreds of MB through a pattern's check: the loop stays quick, the CPU time small."""
         check = Check("output", "lines", pattern="never matches", silence_s=60.0, grace_s=60.0)

@@ -160,6 +160,7 @@ def test_it_ends_when_it_is_told_to(tmp_path: Path) -> None:
     assert not alive(int((tmp_path / "daemon").read_text()))
 
 
+@pytest.mark.once
 def test_a_hundred_megabytes_cost_only_time(tmp_path: Path) -> None:
     """The end is kept, the log gets its bound and a word about the rest."""
     began = time.process_time()

@@ -145,6 +145,7 @@ def test_newlines_inside_and_messages_in_pieces(elastic: FakeElastic, spool: Pat
     assert process.stop() == 0
 
 
+@pytest.mark.once
 def test_a_flood_is_counted_to_the_last_datagram(elastic: FakeElastic, spool: Path, port: int) -> None:
     """With a buffer that is far too small: sent = stored + what the kernel dropped, and a document says so."""
     config = Forwarding(syslog=Syslog(udp=port, address=HERE, buffer=0.01))

@@ -93,6 +93,7 @@ def test_what_was_there_before_has_its_files_time_to_a_day_before_it_was_found(
     assert process.stop() == 0
 
 
+@pytest.mark.once
 def test_new_lines_do_not_wait_for_a_backlog(elastic: FakeElastic, spool: Path) -> None:
     """40 MB wait and each request takes 0.4 s: lines printed now arrive long before the last of them, in order by offset."""
     elastic.open.clear()

@@ -95,6 +95,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("count", "text"),
     [
@@ -446,6 +447,7 @@ def test_a_header_of_any_bytes_is_passed_on_as_it_is(tmp_path: Path, identity: I
             assert http.get("/x", headers=[(name, b"\xff\xc3\xa4 x")]).status_code == 200
 
 
+@pytest.mark.once
 def test_who_has_read_an_answer_may_ask_the_next_at_once(tmp_path: Path, identity: Identity) -> None:
     """Over the same connection, however soon: an answer is complete with its last byte."""
     with pair(tmp_path, identity) as (_app, _leader, http):

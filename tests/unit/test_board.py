@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import Awaitable, Iterable
 from typing import Any, Callable, Optional, TypeVar, cast, get_args
@@ -36,6 +35,7 @@ from daqsched.states import Shown
 from daqsched.views.board import BLOCKED, GONE, LETTERS, STATES, BoardCell, cells, unplaced_cells
 from daqsched.views.rows import FarmHead, as_desired
 from daqsched.views.status import all_keys, rows
+from examples import examples
 from random_farm import RandomFarm
 
 Answer = TypeVar("Answer")
@@ -63,7 +63,7 @@ HEADS = st.builds(FarmHead, revision=st.integers(0, 2), read_only=st.sampled_fro
 STEPS = st.lists(st.tuples(st.dictionaries(KEYS, st.none() | CELLS, max_size=6), HEADS), max_size=30)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(first=st.dictionaries(KEYS, CELLS), steps=STEPS, cuts=st.lists(st.integers(0, 40), max_size=3))
 def test_whoever_applies_the_events_has_what_a_fresh_answer_says(
     first: dict[Key, BoardCell], steps: list[tuple[dict[Key, Optional[BoardCell]], FarmHead]], cuts: list[int]
@@ -326,9 +326,7 @@ MORE: tuple[Any, ...] = (BoardFarm.applied, BoardFarm.starts, BoardFarm.looks, B
 OFTEN = [(rule, rule.hypothesis_stateful_rule.arguments) for rule in MORE for _ in range(5)]
 
 
-@settings(
-    max_examples=int(os.environ.get("DAQSCHED_EXAMPLES", "15")), deadline=None, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_pages_of_a_random_farm_know_all_that_they_may(data: st.DataObject) -> None:
     """Of a farm that runs, and to which as much happens in each example: a state machine of hypothesis' likes short ones."""

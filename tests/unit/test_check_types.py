@@ -291,6 +291,7 @@ def compared(text: str, kinds: set[str]) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, word) for word in words)
 
 
+@pytest.mark.once
 def test_no_name_of_a_type_is_compared_outside_of_the_tables() -> None:
     """So a new type needs no second place."""
     found = {}

@@ -25,6 +25,7 @@ from daqsched.rights.principal import Principal
 from daqsched.rights.rules import read
 from daqsched.rollout import Strategy
 from daqsched.spec import LoggingSpec, Spec
+from examples import examples
 
 FILE = """
 from daqsched import Job, variable
@@ -220,7 +221,7 @@ JOBS = st.builds(
 SPECS = st.lists(JOBS, max_size=3, unique_by=lambda one: one.name).map(lambda jobs: Spec(jobs=tuple(jobs)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(SPECS, SPECS, SPECS, st.sampled_from(["", "hlt"]))
 def test_any_choice_leads_to_any_other_exactly(base: Spec, one: Spec, two: Spec, part: str) -> None:
     """Whatever the jobs are: from what is in force with one, the other is exactly what was evaluated."""
@@ -399,6 +400,7 @@ def test_they_survive_and_what_is_damaged_lets_nobody_set_anything(tmp_path: Pat
     assert not world.engine.troubles and isinstance(put(world, version="r1"), UserError)
 
 
+@pytest.mark.once
 def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
     """What does not count any more goes first; that of an earlier revision is found by its number."""
     world = World(["hlt01", "hlt02"])

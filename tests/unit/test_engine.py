@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -19,6 +17,7 @@ from daqsched.rollout import Strategy
 from daqsched.spec import CheckSpec, Spec
 from daqsched.views.rows import Row
 from daqsched_executor.contract import Exit, OperatorCommand, Report, Restart
+from examples import examples
 from random_farm import RandomFarm
 
 
@@ -496,7 +495,7 @@ def test_progress_is_complete_only_when_all_run_what_was_applied() -> None:
 
 
 RandomFarm.TestCase.settings = settings(
-    max_examples=int(os.environ.get("DAQSCHED_EXAMPLES", "100")),
+    max_examples=examples(100),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -8,7 +8,6 @@ looks for longer.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from dataclasses import replace
 
@@ -62,6 +61,7 @@ from daqsched_executor.life.events import (
     Ticked,
     TreeGone,
 )
+from examples import examples
 
 CHECKS = st.lists(
     st.sampled_from(
@@ -429,7 +429,7 @@ class World(RuleBasedStateMachine):
 
 
 World.TestCase.settings = settings(
-    max_examples=int(os.environ.get("DAQSCHED_EXAMPLES", "200")),
+    max_examples=examples(200),
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),

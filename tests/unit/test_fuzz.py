@@ -8,12 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from parsers import PARSERS, Parser, try_one
 from parsers_files import FIELDS, OPTIONS, registrations
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_is_written_is_read_or_refused(parser: Parser, data: st.DataObject) -> None:
     """Nothing else is raised, nothing gets out of bounds, nothing is lost."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as some
 from daqsched import kept_logins
 from daqsched.errors import UserError
 from daqsched.kept_logins import SESSION, TOKEN, KeptLogin, folder, forget, keep, kept
+from examples import examples
 
 URL = "https://ctl1:8443"
 LOGIN = KeptLogin(URL, "alice", SESSION, "eyJ.abc", 1000.0)
@@ -156,7 +157,7 @@ def test_a_file_that_others_could_read_or_made_is_not_believed(home: Path) -> No
         forget(URL)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(50))
 @given(some.text(max_size=20))
 def test_what_is_kept_can_stand_in_a_header_or_is_refused(secret: str) -> None:
     """Whoever writes into the file adds no header and no second cookie."""

@@ -40,6 +40,7 @@ from daqsched_executor.life.lifecycle import IllegalMove, handle
 from daqsched_executor.life.starting import backoff
 from daqsched_executor.life.state import MOVES, PHASES, STORY, State, begin
 from daqsched_executor.life.stopping import end_to_restart
+from examples import examples
 from story import Story, kinds, payload, report_of
 
 
@@ -720,7 +721,7 @@ RULES = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(RULES, st.data())
 def test_whatever_happens_there_is_one_copy_one_last_report_and_an_end(job: Payload, data: st.DataObject) -> None:
     """Random worlds: never two copies, the last report exactly once, something always wakes us, a stop always ends."""

@@ -59,6 +59,7 @@ def test_what_was_signed_is_read() -> None:
     hear(TokenJudge("leader"), token())
 
 
+@pytest.mark.once
 @given(st.data())
 def test_any_other_byte_is_refused(data: st.DataObject) -> None:
     """Wherever in the header it is."""

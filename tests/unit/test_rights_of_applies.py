@@ -17,6 +17,7 @@ from daqsched.rights.principal import Principal
 from daqsched.rights.rules import read
 from daqsched.spec import JobSpec, Spec
 from daqsched.views.needed import needed
+from examples import examples
 
 RIGHTS = read(
     """
@@ -62,7 +63,7 @@ def specs(draw: st.DrawFn) -> Spec:
     return Spec(jobs=tuple(found.values()), part=part)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(specs(), specs(), st.sampled_from([(), (), ("*",)]))
 def test_no_apply_changes_what_is_not_the_callers(old: Spec, new: Spec, take: tuple[str, ...]) -> None:
     """Neither by another owner, nor by another part, nor by an account; what changes nothing is no change; and the plan says so."""

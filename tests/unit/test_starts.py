@@ -159,6 +159,7 @@ def test_a_new_daemon_counts_what_the_last_one_launched() -> None:
     assert len(launched(world.offers())) == FIRST
 
 
+@pytest.mark.once
 def test_nothing_is_launched_twice_on_a_machine_on_which_many_starts_at_once_take_a_minute() -> None:
     """Agents that claim 32 cores each, and share one on which a start takes half a second: Mesos waits 60 s for an executor."""
     world = World([f"h{number}" for number in range(10)])

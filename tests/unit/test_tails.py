@@ -211,6 +211,7 @@ def test_a_moment_is_found_where_reading_it_all_finds_it(
     assert [line for _, (_, line) in found] == [line[:-1] for line in lines[at : at + 7]]
 
 
+@pytest.mark.once
 def test_a_moment_in_a_large_file_costs_few_pieces() -> None:
     """Also where most of it is a hole, and where no line has a time."""
     data = b"".join(stamped(n // 100, f"line {n}") for n in range(300_000))

@@ -136,6 +136,7 @@ def made(text: str) -> Iterator[str]:
             yield "format"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("root", ALLOWED, ids=lambda root: root.name)
 def test_times_are_made_in_one_place(root: Path) -> None:
     """So that each carries its zone; who is allowed to do without needs it still."""

@@ -1,0 +1,50 @@
+"""What runs beside the tests: `scripts/test` begins it, and names it in DAQSCHED_TEST_BESIDE as ``NAME PID START LOG``."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+#: Files of tests/contract that have an engine or a network: they wait for machines as those with servers do.
+ENGINES = frozenset({"test_container.py", "test_machines_network.py"})
+
+
+class Beside(NamedTuple):
+    """A process, and what it said so far."""
+
+    name: str
+    pid: int
+    #: When it began, in ticks since the machine's start, as /proc has it: its number may be another one's by now.
+    start: int
+    log: Path
+
+    def wait(self) -> None:
+        """Until it has ended; timeout(1) sees to it that it does."""
+        with suppress(ProcessLookupError):
+            its = os.pidfd_open(self.pid)
+            try:
+                if self._is_there():
+                    select.select([its], [], [])
+            finally:
+                os.close(its)
+
+    def _is_there(self) -> bool:
+        with suppress(OSError):
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return int(fields[19]) == self.start
+        return False
+
+    def took_s(self) -> float:
+        """From its begin to the last that it said."""
+        began = time.clock_gettime(time.CLOCK_BOOTTIME) - self.start / os.sysconf("SC_CLK_TCK")
+        return began - (time.time() - self.log.stat().st_mtime)
+
+
+def beside() -> Optional[Beside]:
+    """What runs beside the tests of this process, if anything does."""
+    words = os.environ.get("DAQSCHED_TEST_BESIDE", "").split(maxsplit=3)
+    return Beside(words[0], int(words[1]), int(words[2]), Path(words[3])) if words else None

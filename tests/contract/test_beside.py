@@ -1,0 +1,65 @@
+"""What waits for the machines that `scripts/test` has beside the tests, and for how long."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from beside import ENGINES, Beside
+
+CONTRACT = Path(__file__).parent
+
+
+@pytest.fixture
+def running() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends when its input does."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as made:
+        yield made
+        made.kill()
+
+
+def of(process: subprocess.Popen[bytes], log: Path, later: int = 0) -> Beside:
+    start = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return Beside("machines", process.pid, start + later, log)
+
+
+def test_it_is_waited_for_until_it_has_ended(running: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """Also where nobody has asked for its exit status yet, as in `scripts/test`."""
+    other = of(running, tmp_path / "log")
+    waiting = threading.Thread(target=other.wait)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    assert running.stdin is not None
+    running.stdin.close()
+    waiting.join(30)
+    assert not waiting.is_alive() and running.returncode is None
+    other.wait()
+    running.wait(30)
+    other.wait()
+
+
+def test_another_process_of_its_number_is_not(running: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """A number comes again; who ended long ago holds nothing up."""
+    of(running, tmp_path / "log", later=1).wait()
+    assert running.poll() is None
+
+
+def test_how_long_it_took_is_to_its_last_word(running: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """Its log was written last when it ended."""
+    log = tmp_path / "log"
+    log.write_text("14 passed\n")
+    assert 0 <= of(running, log).took_s() < 600
+
+
+def test_what_has_an_engine_or_a_network_waits_for_machines() -> None:
+    """Those look at what is there before and after; two engines at once have each other's rules."""
+    makes = re.compile(r"\bEngine\(|\"ip\", \"link\", \"add\"")
+    files = (path for path in CONTRACT.glob("test_*.py") if path != Path(__file__))
+    assert {path.name for path in files if makes.search(path.read_text(encoding="utf-8"))} == ENGINES
