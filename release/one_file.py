@@ -1,4 +1,4 @@
-"""All code that an executor starts with, in one file of a release's folder: `daqsched_executor.kept` has it found there.
+"""All code that an executor starts with, in one file of a release's folder: `daqsched_executor.preloaded` has it found there.
 
     python release/one_file.py LIB PLACE TARGET
 
@@ -23,7 +23,7 @@ from typing import Any, Union
 #: Packages whose modules are all in it: an executor may need them when its installation is away.
 WHOLE = ("daqsched_executor.run", "daqsched_executor.life", "daqsched_executor.machine")
 #: What a start imports: its command, then what it has the modules of, and what comes when its program is started.
-FIRST = "daqsched_executor.kept"
+FIRST = "daqsched_executor.preloaded"
 STARTS = (
     "daqsched_executor.__main__",
     "daqsched_executor.out",
@@ -102,7 +102,7 @@ def files(lib: Path, place: Path) -> dict[str, Path]:
 
 
 def content(lib: Path, place: Path) -> tuple[Any, ...]:
-    """What `daqsched_executor.kept` begins with, and what runs that: see `release/start.in`."""
+    """What `daqsched_executor.preloaded` begins with, and what runs that: see `release/start.in`."""
     codes: dict[str, tuple[Any, str]] = {}
     found = files(lib, place)
     for name, path in sorted(found.items()):

@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daqsched_executor.contract import KEY_VARIABLE, SPOOL_VARIABLE, Payload
-from daqsched_executor.kept import keep
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life.commands import (
     Ask,
@@ -61,6 +60,7 @@ from daqsched_executor.machine.warden import (
     own_cgroups,
     stand_guard,
 )
+from daqsched_executor.preloaded import preload
 from daqsched_executor.run.container_start import ContainerStart
 from daqsched_executor.run.loop import READ, Loop
 from daqsched_executor.run.mesos import TOKEN, Link, patience_s
@@ -110,7 +110,7 @@ def _run(files: Files, sandbox: str, log: Log, guarded: bool, token: str) -> int
         log.say(f"cannot start: {place_of(error)}")
         return 1
     try:
-        keep(f"daqsched_executor.{package}" for package in ("run", "life", "machine"))
+        preload(f"daqsched_executor.{package}" for package in ("run", "life", "machine"))
     except OSError as error:
         log.say(f"what is needed later is read later: {error.filename}: {error.strerror}")
     gc.freeze()

@@ -1,6 +1,6 @@
-"""Code that is in memory before it is wanted, and the finder that makes modules of it.
+"""Code that is in memory before it is needed, and the finder that makes modules of it.
 
-Two kinds. What an executor may need later is read when it starts (`keep`), as code that has not run, 0.2 MB and 1 ms: an
+Two kinds. What an executor may need later is read when it starts (`preload`), as code that has not run, 0.2 MB and 1 ms: an
 installation that is replaced, or whose file system is away, is no matter to an executor that runs. And a release's folder has
 one file with all code that an executor starts with, for each Python (`begin`; release/one_file.py makes it): to find, open and
 check eighty files is a third of a start. Nothing is read of it that another Python wrote: then modules are found as ever.
@@ -32,7 +32,7 @@ UNCHECKED = (0b01).to_bytes(4, "little")
 LIBRARY = ("_ctypes", "_json", "_socket", "_struct", "binascii", "fcntl", "math", "resource", "select")
 
 
-class Kept:
+class PreloadedCode:
     """A finder and loader (importlib.abc)."""
 
     def __init__(self, entries: Mapping[str, Entry], whole: Collection[str] = (), compiled: str = "") -> None:
@@ -78,13 +78,13 @@ def begin(lib: str, codes: Mapping[str, Entry], whole: Collection[str]) -> None:
     compiled = next((place for place in sys.path if place.endswith("/lib-dynload")), "")
     entries = {name: (code, folder and f"{lib}/{folder}") for name, (code, folder) in codes.items()}
     # after those for what is built in and frozen, which Python may have in the place of files
-    sys.meta_path.insert(-1, Kept(entries, whole, compiled))
+    sys.meta_path.insert(-1, PreloadedCode(entries, whole, compiled))
 
 
-def keep(packages: Iterable[str]) -> None:
-    """Keep all modules of these packages, which are imported, that are not imported yet. Raises OSError."""
-    there = {package for one in sys.meta_path if isinstance(one, Kept) for package in one.whole}
-    kept = Kept({})
+def preload(packages: Iterable[str]) -> None:
+    """Read the code of all modules of these packages, which are imported, that are not imported yet. Raises OSError."""
+    there = {package for one in sys.meta_path if isinstance(one, PreloadedCode) for package in one.whole}
+    finder = PreloadedCode({})
     for package in packages:
         if package in there:
             continue
@@ -92,8 +92,8 @@ def keep(packages: Iterable[str]) -> None:
             for file in os.listdir(folder):
                 name, _, kind = file.rpartition(".")
                 if kind == "py" and name != "__init__" and f"{package}.{name}" not in sys.modules:
-                    kept.add(f"{package}.{name}", [folder])
-    sys.meta_path.insert(0, kept)
+                    finder.add(f"{package}.{name}", [folder])
+    sys.meta_path.insert(0, finder)
 
 
 def _code_of(name: str, spec: Any) -> bytes:
