@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from daqsched import exchange, kept_logins, protocol
+from daqsched import exchange, protocol, saved_logins
 from daqsched.errors import DaqschedError, Unreachable, UserError
 from daqsched.settings import Server
 
@@ -26,14 +26,14 @@ def client(server: Server, timeout_s: float) -> exchange.Exchange:
 
 
 def _kept(url: str, user: str) -> dict[str, str]:
-    login = kept_logins.kept(url)
+    login = saved_logins.kept(url)
     if user and (login is None or login.name != user):
         raise UserError(
             f"{user} is not logged in at {url} here: --password-file FILE, or once: daqsched --server {url} login {user}"
         )
     if login is None:
         return {}
-    if login.kind == kept_logins.TOKEN:
+    if login.kind == saved_logins.TOKEN:
         return {"authorization": f"Bearer {login.secret}"}
     return {"cookie": shown(login.secret)}
 

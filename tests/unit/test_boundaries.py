@@ -23,7 +23,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits"
+    FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
     " logbook merge openapi operations plural ports preflight problems proposals redaction rollout select spec states task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
@@ -314,13 +314,13 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts kept_choices limits"
+    "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
     " logbook merge plural ports preflight proposals redaction rollout select settings spec states task times wakeup"
     " whole_file",
     "rights",
     "jobfile engine",
     "views",
-    "protocol problems operations openapi authority passwords kept_logins exchange remote daemon_connection client",
+    "protocol problems operations openapi authority passwords saved_logins exchange remote daemon_connection client",
     "backends store mesos logs zookeeper_client",
     "serve terminal",
     "cli",

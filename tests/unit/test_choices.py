@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from builders import World, job, turn
 from daqsched import choices as choices_module
-from daqsched import farm_parts, kept_choices
+from daqsched import farm_parts, saved_choices
 from daqsched.choices import ChoiceSet, ChoiceVariable, check, chosen, in_force, made, sha256_of, with_choice
 from daqsched.engine import events
 from daqsched.engine.commands import CHOICES
@@ -404,12 +404,12 @@ def test_they_survive_and_what_is_damaged_lets_nobody_set_anything(tmp_path: Pat
 def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
     """What does not count any more goes first; that of an earlier revision is found by its number."""
     world = World(["hlt01", "hlt02"])
-    for at in range(kept_choices.MOST_KEPT + 20):
+    for at in range(saved_choices.MOST_KEPT + 20):
         apply(world, *sent(tmp_path, FILE.replace("r1", f"r1-{at}")))
     kept = world.engine.choices
-    assert len(kept) == kept_choices.MOST_KEPT and not kept[-1].until
-    assert kept_choices.of_revision(kept, "", 1) is None
-    found = kept_choices.of_revision(kept, "", 50)
+    assert len(kept) == saved_choices.MOST_KEPT and not kept[-1].until
+    assert saved_choices.of_revision(kept, "", 1) is None
+    found = saved_choices.of_revision(kept, "", 50)
     assert found is not None and found.choices.given.values[0] == "r1-49"
 
 

@@ -22,7 +22,7 @@ def login(where: Where, name: Optional[str]) -> None:
     line of the standard input, or in --password-file. Without NAME the token of --token-file is kept. Both are kept in
     your keyring, where there is one (package `keyring`), else in a file of mode 600."""
     from daqsched import remote
-    from daqsched.kept_logins import SESSION, TOKEN, KeptLogin, keep
+    from daqsched.saved_logins import SESSION, TOKEN, SavedLogin, keep
     from daqsched.times import clock
 
     server = _server(where)
@@ -30,13 +30,13 @@ def login(where: Where, name: Optional[str]) -> None:
     if not name and server.token is not None:
         secret = remote.token_of(server.token)
         who = connect(server).rights().name
-        say(f"Commands at {url} are {who}'s from now on: the token is {keep(KeptLogin(url, '', TOKEN, secret))}.")
+        say(f"Commands at {url} are {who}'s from now on: the token is {keep(SavedLogin(url, '', TOKEN, secret))}.")
         return
     if not name:
         raise UserError(f"say as whom: daqsched --server {url} login NAME; --token-file FILE keeps a token")
     password = remote.password_of(server.password) if server.password is not None else _typed(name, url)
     answer, session = connect(Server(url, ca=server.ca, kept=False)).log_in(name, password)
-    place = keep(KeptLogin(url, answer.name, SESSION, session, answer.until))
+    place = keep(SavedLogin(url, answer.name, SESSION, session, answer.until))
     say(f"{answer.name} is logged in at {url} until {clock(answer.until)}: the session is {place}.")
 
 
@@ -45,7 +45,7 @@ def login(where: Where, name: Optional[str]) -> None:
 def logout(where: Where) -> None:
     """End the session of `daqsched login` at the daemon of --server; a token that is kept is kept no more, and counts on."""
     from daqsched import remote
-    from daqsched.kept_logins import TOKEN, forget, kept
+    from daqsched.saved_logins import TOKEN, forget, kept
 
     server = _server(where)
     url = remote.url_of(server)

@@ -13,8 +13,8 @@ from daqsched.engine import commands, events
 from daqsched.engine.commands import CHOICES
 from daqsched.engine.farm import Farm
 from daqsched.errors import Refused
-from daqsched.kept_choices import KeptChoices, current, renewed, whose
-from daqsched.kept_choices import restored as read
+from daqsched.saved_choices import SavedChoices, current, renewed, whose
+from daqsched.saved_choices import restored as read
 from daqsched.spec import EMPTY, Spec
 
 
@@ -27,7 +27,7 @@ def restored(farm: Farm, saved: Optional[bytes]) -> None:
         )
 
 
-def of_apply(farm: Farm, event: events.JobsApplied, number: int) -> tuple[KeptChoices, ...]:
+def of_apply(farm: Farm, event: events.JobsApplied, number: int) -> tuple[SavedChoices, ...]:
     """What is kept after an apply that makes, or finds, the revision of that number; raises `UserError` where that is too much."""
     if event.choices is None:
         return farm.choices
@@ -35,14 +35,14 @@ def of_apply(farm: Farm, event: events.JobsApplied, number: int) -> tuple[KeptCh
     return renewed(farm.choices, event.choices, parts, number, event.user)
 
 
-def keep(farm: Farm, kept: tuple[KeptChoices, ...]) -> None:
+def keep(farm: Farm, kept: tuple[SavedChoices, ...]) -> None:
     """That counts from now on."""
     if kept != farm.choices:
         farm.choices = kept
         farm.out.append(commands.SaveDocument(CHOICES))
 
 
-def as_apply(spec: Spec, kept: Sequence[KeptChoices], event: events.VariablesSet) -> tuple[events.JobsApplied, Choice]:
+def as_apply(spec: Spec, kept: Sequence[SavedChoices], event: events.VariablesSet) -> tuple[events.JobsApplied, Choice]:
     """The apply that somebody asks for who sets variables; ``spec``: the farm that is in force. Raises why there is none."""
     counts = current(kept, event.part) or whose(kept, event.settings, event.part)
     part = farm_parts.of_part(spec, event.part)

@@ -30,11 +30,11 @@ from daqsched.engine.starts import HUNG_S, StartsUnderWay
 from daqsched.engine.stop_order import LONGEST_S, StopOrder
 from daqsched.engine.superseded import Superseded
 from daqsched.hosts import expand
-from daqsched.kept_choices import KeptChoices
 from daqsched.logbook import LogbookEntry
 from daqsched.proposals import Proposals
 from daqsched.rights.tokens import Credentials
 from daqsched.rollout import RolloutOutcome
+from daqsched.saved_choices import SavedChoices
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec
 from daqsched.task import Aside, Hold, Record, Task
 from daqsched_executor.contract import Exit
@@ -114,7 +114,7 @@ class Farm:
         #: Of requests that have a key: which were done when (`repeats`).
         self.done_keys: dict[str, float] = {}
         #: What shifters may set, the latest last.
-        self.choices: tuple[KeptChoices, ...] = ()
+        self.choices: tuple[SavedChoices, ...] = ()
         #: Who is in control of what, by part; None: of the farm.
         self.controls: dict[Optional[str], Control] = {}
         self.proposals = Proposals()

@@ -19,11 +19,11 @@ from daqsched.engine.instance import Key
 from daqsched.errors import Refused
 from daqsched.farm_parts import as_farm
 from daqsched.hosts import expand
-from daqsched.kept_choices import current
 from daqsched.merge import Merged, Scope, change_of
 from daqsched.preflight import probe_of
 from daqsched.rights.grants import ANY, FARM, Grants, Target
 from daqsched.rollout import Strategy
+from daqsched.saved_choices import current
 from daqsched.spec import EMPTY, JobSpec, Spec
 from daqsched_executor.contract import Probe
 

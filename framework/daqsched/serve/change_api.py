@@ -18,10 +18,10 @@ from daqsched.engine.applying import outcome
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
 from daqsched.errors import UserError
-from daqsched.kept_choices import of_revision
 from daqsched.merge import Merged, Scope
 from daqsched.preflight import Question
 from daqsched.protocol import Applied, ApplyRequest, PlanRequest, RollbackRequest
+from daqsched.saved_choices import of_revision
 from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_of, route, user_of, whose

@@ -16,7 +16,6 @@ from daqsched.engine import events, permission
 from daqsched.engine.choice_steps import as_apply
 from daqsched.engine.engine import Engine
 from daqsched.errors import UserError
-from daqsched.kept_choices import KeptChoices, whose
 from daqsched.merge import Merged, Scope
 from daqsched.protocol import (
     Applied,
@@ -25,6 +24,7 @@ from daqsched.protocol import (
     SetRequest,
     SettableVariable,
 )
+from daqsched.saved_choices import SavedChoices, whose
 from daqsched.serve import http
 from daqsched.serve.change_api import Changes
 from daqsched.serve.daemon import Ask
@@ -102,10 +102,10 @@ class Choices:
 
         return await self._planning.do(http.whose(request), work)
 
-    async def _seen(self, request: Request) -> tuple[Spec, tuple[KeptChoices, ...]]:
+    async def _seen(self, request: Request) -> tuple[Spec, tuple[SavedChoices, ...]]:
         """What is in force, and what may be set that who asks may see."""
 
-        def look(engine: Engine, now: float) -> tuple[Spec, tuple[KeptChoices, ...]]:
+        def look(engine: Engine, now: float) -> tuple[Spec, tuple[SavedChoices, ...]]:
             spec = engine.revision.spec if engine.revision is not None else EMPTY
             return spec, tuple(one for one in engine.choices if not one.until)
 
@@ -116,7 +116,7 @@ class Choices:
         return spec, await asyncio.to_thread(lambda: tuple(filter(sight.sees_choices, kept)))
 
 
-def _told(spec: Spec, kept: KeptChoices) -> PartChoices:
+def _told(spec: Spec, kept: SavedChoices) -> PartChoices:
     now = in_force(farm_parts.of_part(spec, kept.part), kept.choices, kept.now)
     values = now.values if now is not None else ("",) * len(kept.choices.variables)
     return PartChoices(

@@ -11,12 +11,12 @@ from starlette.routing import Route
 
 from daqsched.engine.permission import target, targets_of
 from daqsched.errors import Unreachable, UserError
-from daqsched.kept_choices import whose as choices_of
 from daqsched.protocol import RightsAnswer
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import PREFIXES, Principal
 from daqsched.rights.rules import Rights
 from daqsched.rights.verbs import VERBS
+from daqsched.saved_choices import whose as choices_of
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import Caller, caller_of, is_owner, permit, route

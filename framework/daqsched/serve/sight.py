@@ -19,12 +19,12 @@ from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Key
 from daqsched.engine.permission import targets_of
 from daqsched.errors import DaqschedError, Refused, UserError
-from daqsched.kept_choices import KeptChoices
 from daqsched.merge import Desired
 from daqsched.protocol import RevisionHead
 from daqsched.rights.grants import Grants, Target
 from daqsched.rights.unsaid import names_hidden, said
 from daqsched.rollout import Rollout
+from daqsched.saved_choices import SavedChoices
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import grants_of
 from daqsched.spec import JobSpec, Spec
@@ -114,7 +114,7 @@ class Sight:
         """Without those that name what is hidden."""
         return tuple(word for word in words if not self.names(word))
 
-    def sees_choices(self, kept: KeptChoices) -> bool:
+    def sees_choices(self, kept: SavedChoices) -> bool:
         """Whether what a shifter may set there is shown: it changes something that is."""
         jobs = (job if job.part == kept.part else replace(job, part=kept.part) for job in kept.choices.jobs)
         return any(self.sees_some(job.name) or self.sees_any(job) for job in jobs)

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from daqsched import kept_logins
+from daqsched import saved_logins
 from daqsched.errors import UserError
-from daqsched.kept_logins import SESSION, TOKEN, KeptLogin, folder, forget, keep, kept
+from daqsched.saved_logins import SESSION, TOKEN, SavedLogin, folder, forget, keep, kept
 from examples import examples
 
 URL = "https://ctl1:8443"
-LOGIN = KeptLogin(URL, "alice", SESSION, "eyJ.abc", 1000.0)
+LOGIN = SavedLogin(URL, "alice", SESSION, "eyJ.abc", 1000.0)
 
 
 class Ring(ModuleType):
@@ -80,7 +80,7 @@ def test_without_a_keyring_it_is_in_a_file_for_its_owner_alone(home: Path) -> No
     assert where == f"kept in {file} (mode 600), as the package keyring is not installed"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert kept(URL) == LOGIN and kept("https://ctl2:8443") is None
-    keep(KeptLogin(URL, "", TOKEN, "daqsched_x"))
+    keep(SavedLogin(URL, "", TOKEN, "daqsched_x"))
     again = kept(URL)
     assert again is not None and again.secret == "daqsched_x"
     assert forget(URL) and not files(home) and kept(URL) is None
@@ -108,7 +108,7 @@ def test_a_keyring_that_is_none_or_fails_is_as_if_there_were_none(
     """In a time with an end; what it says is not repeated."""
     never = threading.Event()
     acts: dict[str, Callable[[], Any]] = {"fails": _fail, "hangs": never.wait}
-    monkeypatch.setattr(kept_logins, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(saved_logins, "PATIENCE_S", 0.1)
     why = {
         "none": "there is no keyring here",
         "clear text": "there is no keyring here",
@@ -161,7 +161,7 @@ def test_a_file_that_others_could_read_or_made_is_not_believed(home: Path) -> No
 @given(some.text(max_size=20))
 def test_what_is_kept_can_stand_in_a_header_or_is_refused(secret: str) -> None:
     """Whoever writes into the file adds no header and no second cookie."""
-    keep(KeptLogin(URL, "alice", SESSION, f"x{secret}"))
+    keep(SavedLogin(URL, "alice", SESSION, f"x{secret}"))
     try:
         found = kept(URL)
     except UserError as error:
@@ -182,7 +182,7 @@ def test_each_daemon_has_a_place_of_its_own(home: Path) -> None:
         "https://a/b",
     ]
     for url in urls:
-        keep(KeptLogin(url, url, TOKEN, "t"))
+        keep(SavedLogin(url, url, TOKEN, "t"))
     assert {one.parent for one in files(home)} == {folder()} and len(files(home)) == len(urls)
     for url in urls:
         found = kept(url)
@@ -208,9 +208,9 @@ def test_a_login_that_can_not_be_kept_leaves_the_old_one(home: Path, monkeypatch
     def full(*names: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("daqsched.kept_logins.os.replace", full)
+    monkeypatch.setattr("daqsched.saved_logins.os.replace", full)
     with pytest.raises(UserError, match="No space left"):
-        keep(KeptLogin(URL, "bob", SESSION, "eyJ.def"))
+        keep(SavedLogin(URL, "bob", SESSION, "eyJ.def"))
     assert kept(URL) == LOGIN and len(files(home)) == 1
 
 

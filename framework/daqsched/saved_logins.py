@@ -32,7 +32,7 @@ MOST = 16384
 SESSION, TOKEN = "session", "token"
 
 
-class KeptLogin(msgspec.Struct, frozen=True):
+class SavedLogin(msgspec.Struct, frozen=True):
     """A way in to one daemon."""
 
     #: As `--server` says it.
@@ -52,7 +52,7 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "daqsched" / "logins"
 
 
-def keep(login: KeptLogin) -> str:
+def keep(login: SavedLogin) -> str:
     """Keep it in the place of what was kept for that daemon; where it is now, as the end of a sentence. Raises `UserError`."""
     before = _read_or_none(login.url)
     why = _in_keyring(lambda keyring: keyring.set_password(SERVICE, login.url, login.secret))
@@ -69,7 +69,7 @@ def keep(login: KeptLogin) -> str:
     return f"kept in {path} (mode 600), as {why}" if isinstance(why, str) else "kept in the keyring"
 
 
-def kept(url: str) -> Optional[KeptLogin]:
+def kept(url: str) -> Optional[SavedLogin]:
     """What is kept for that daemon, with its secret; None: nothing. Raises `UserError` where it can't be had."""
     found = _read(url)
     if found is None or found.secret:
@@ -107,7 +107,7 @@ def _delete(keyring: Any, url: str) -> None:
         keyring.delete_password(SERVICE, url)
 
 
-def _read_or_none(url: str) -> Optional[KeptLogin]:
+def _read_or_none(url: str) -> Optional[SavedLogin]:
     """What the file says; None also where it says nothing that is understood."""
     try:
         return _read(url)
@@ -123,7 +123,7 @@ def _path(url: str) -> Path:
     return folder() / f"{quote(url.partition('://')[2], safe='')}.json"
 
 
-def _read(url: str) -> Optional[KeptLogin]:
+def _read(url: str) -> Optional[SavedLogin]:
     path = _path(url)
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
@@ -140,7 +140,7 @@ def _read(url: str) -> Optional[KeptLogin]:
             f"{path} is not of the account that runs this command, whose logins are used: remove it, or set HOME"
         )
     try:
-        login = msgspec.json.decode(text, type=KeptLogin)
+        login = msgspec.json.decode(text, type=SavedLogin)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UserError(f"what is kept in {path} is not understood. {_again(url)}") from error
     if login.url != url or login.kind not in (SESSION, TOKEN):

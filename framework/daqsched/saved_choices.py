@@ -17,7 +17,7 @@ from daqsched.limits import brief, some
 MOST_BYTES, MOST_KEPT = 8 << 20, 40
 
 
-class KeptChoices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class SavedChoices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A set of them as the state has it."""
 
     part: str
@@ -32,12 +32,12 @@ class KeptChoices(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     set_in: int = 0
 
 
-def current(kept: Iterable[KeptChoices], part: str) -> Optional[KeptChoices]:
+def current(kept: Iterable[SavedChoices], part: str) -> Optional[SavedChoices]:
     """Those that count for a part."""
     return next((one for one in kept if one.part == part and not one.until), None)
 
 
-def of_revision(kept: Iterable[KeptChoices], part: str, number: int) -> Optional[KeptChoices]:
+def of_revision(kept: Iterable[SavedChoices], part: str, number: int) -> Optional[SavedChoices]:
     """Those that counted for a part while a revision was in force; None: there were none, or they are forgotten."""
     found = [
         one for one in kept if one.part == part and one.revision <= number and (not one.until or number < one.until)
@@ -45,7 +45,7 @@ def of_revision(kept: Iterable[KeptChoices], part: str, number: int) -> Optional
     return found[-1] if found else None
 
 
-def whose(kept: Iterable[KeptChoices], settings: Mapping[str, str], part: Optional[str]) -> KeptChoices:
+def whose(kept: Iterable[SavedChoices], settings: Mapping[str, str], part: Optional[str]) -> SavedChoices:
     """The choices that these settings are of; raises `UserError` where that can't be told. ``part`` None: any."""
     there = [one for one in kept if not one.until and part in (None, one.part)]
     fits = [one for one in there if set(settings) <= {variable.name for variable in one.choices.variables}]
@@ -66,14 +66,14 @@ def whose(kept: Iterable[KeptChoices], settings: Mapping[str, str], part: Option
 
 
 def renewed(
-    kept: Sequence[KeptChoices],
+    kept: Sequence[SavedChoices],
     sent: Mapping[str, ChoiceSet],
     parts: Optional[Collection[str]],
     number: int,
     user: str,
-) -> tuple[KeptChoices, ...]:
+) -> tuple[SavedChoices, ...]:
     """What is kept after an apply of these ``parts`` (None: of all), which leaves to shifters what was ``sent`` with it."""
-    left: list[KeptChoices] = []
+    left: list[SavedChoices] = []
     goes_on = set()
     for one in kept:
         if one.until or (parts is not None and one.part not in parts):
@@ -84,14 +84,14 @@ def renewed(
         elif one.revision != number:
             left.append(structs.replace(one, until=number))
     new = [
-        KeptChoices(part=part, choices=found, by=user, revision=number, now=found.given.values)
+        SavedChoices(part=part, choices=found, by=user, revision=number, now=found.given.values)
         for part, found in sent.items()
         if part not in goes_on
     ]
     return trimmed([*left, *new]) if new else tuple(left)
 
 
-def trimmed(kept: Sequence[KeptChoices]) -> tuple[KeptChoices, ...]:
+def trimmed(kept: Sequence[SavedChoices]) -> tuple[SavedChoices, ...]:
     """Without the oldest that do not count any more, as far as there is no room; raises `UserError` where those that do are too
     much."""
     sizes = [len(msgspec.msgpack.encode(one)) for one in kept]
@@ -108,12 +108,12 @@ def trimmed(kept: Sequence[KeptChoices]) -> tuple[KeptChoices, ...]:
     return tuple(left)
 
 
-def restored(saved: Optional[bytes]) -> tuple[tuple[KeptChoices, ...], str]:
+def restored(saved: Optional[bytes]) -> tuple[tuple[SavedChoices, ...], str]:
     """What the state has, and why it can't be read: then nobody may set anything."""
     if saved is None:
         return (), ""
     try:
-        kept = msgspec.msgpack.decode(saved, type=tuple[KeptChoices, ...])
+        kept = msgspec.msgpack.decode(saved, type=tuple[SavedChoices, ...])
         for one in kept:
             check(one.choices)
     except (msgspec.MsgspecError, ValueError, UserError) as error:
