@@ -36,7 +36,7 @@ PURE = {
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines permitted query"
     " reader_roles retention time_bisect",
-    FRAMEWORK / "protocol": "__init__ accounts base board changes choices console hosts lines looks preflights"
+    FRAMEWORK / "protocol": "__init__ accounts base board changes choices console hosts lines looks preflight"
     " proposals sandboxes selections",
     FRAMEWORK
     / "rights": "__init__ grants identity_provider login_pace marked_values principal rules sessions tokens unsaid verbs",

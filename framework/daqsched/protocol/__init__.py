@@ -1,6 +1,6 @@
 """What the CLI and the daemon say to each other: JSON values over HTTP, on a Unix socket. Paths begin with the version.
 
-By subject: `base`, `board`, `changes`, `choices`, `hosts`, `selections`, `looks`, `preflights`, `proposals`, `accounts`,
+By subject: `base`, `board`, `changes`, `choices`, `hosts`, `selections`, `looks`, `preflight`, `proposals`, `accounts`,
 `lines`, `sandboxes`, `console`.
 Who is in control is told by `daqsched.control`.
 """
@@ -254,13 +254,13 @@ from daqsched.protocol.looks import (
 from daqsched.protocol.looks import (
     WhyAnswer as WhyAnswer,
 )
-from daqsched.protocol.preflights import (
+from daqsched.protocol.preflight import (
     PreflightAnswer as PreflightAnswer,
 )
-from daqsched.protocol.preflights import (
+from daqsched.protocol.preflight import (
     PreflightBegun as PreflightBegun,
 )
-from daqsched.protocol.preflights import (
+from daqsched.protocol.preflight import (
     PreflightRequest as PreflightRequest,
 )
 from daqsched.protocol.proposals import (
