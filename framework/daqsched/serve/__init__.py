@@ -10,7 +10,7 @@ comes in by the `ingress`, from one of the `callers`; `accounts` has their names
 they may, `sight` what they see. Who comes over the network is shown the `web_certificate` and the `pages`, asks as
 `web_rules` say, and is somebody by `authentication`, or by the word of a `trusted_proxy`.
 
-Its answers: `api` is all of them, in parts `change_api` (by `plans`), `revisions_api`, `choices_api`, `operations_api`,
+Its answers: `api` is all of them, in parts `change_api` (by `plans`), `revisions_api`, `choices_api`, `operator_api`,
 `preflight_api`, `query_api`, `sandbox_api`, `rights_api`, `control_api`, `proposals_api`, `token_api`, `login_api`,
 `oidc_api` (by a `provider`, whose word is an `id_token`), `lines_api` (by `searches`, with `followings`), `console_api`
 (with `shared_terminals`, each of which has a `scrollback`) and `board_api` (with a `live_board`, where each sight has a

@@ -19,32 +19,32 @@ from daqsched.engine.engine import Engine
 from daqsched.errors import Refused
 from daqsched.mesos.agents import Agents
 from daqsched.protocol import Info, LogAnswer
-from daqsched.serve.audit_api import AuditQuestions
+from daqsched.serve.audit_api import AuditRoutes
 from daqsched.serve.board_api import BoardRoutes
-from daqsched.serve.change_api import Changes
-from daqsched.serve.choices_api import Choices
-from daqsched.serve.console_api import Consoles
+from daqsched.serve.change_api import ChangeRoutes
+from daqsched.serve.choices_api import ChoiceRoutes
+from daqsched.serve.console_api import ConsoleRoutes
 from daqsched.serve.control_api import ControlRoutes
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import Caller, caller_of, no_such_thing, route, sees_all, still_permitted
 from daqsched.serve.idempotency import Repeats
-from daqsched.serve.lines_api import Lines
+from daqsched.serve.lines_api import LineRoutes
 from daqsched.serve.log import RECENT
-from daqsched.serve.login_api import Logins
-from daqsched.serve.oidc_api import OidcLogins
-from daqsched.serve.operations_api import Operations
+from daqsched.serve.login_api import LoginRoutes
+from daqsched.serve.oidc_api import OidcRoutes
+from daqsched.serve.operator_api import OperatorRoutes
 from daqsched.serve.planning import Planning
 from daqsched.serve.plans import Plans
-from daqsched.serve.preflight_api import Preflights
+from daqsched.serve.preflight_api import PreflightRoutes
 from daqsched.serve.proposals_api import ProposalRoutes
-from daqsched.serve.query_api import Queries
+from daqsched.serve.query_api import QueryRoutes
 from daqsched.serve.request_body import number_of
-from daqsched.serve.revisions_api import Revisions
-from daqsched.serve.rights_api import RightsQuestions
-from daqsched.serve.sandbox_api import Sandboxes
+from daqsched.serve.revisions_api import RevisionRoutes
+from daqsched.serve.rights_api import RightsRoutes
+from daqsched.serve.sandbox_api import SandboxRoutes
 from daqsched.serve.searches import SearchAccount, Searches
 from daqsched.serve.shared_terminals import SharedTerminals
-from daqsched.serve.token_api import Tokens
+from daqsched.serve.token_api import TokenRoutes
 from daqsched.spec import Spec
 from daqsched.store.backup import pack
 
@@ -88,11 +88,11 @@ class Api:
         #: Selections have threads of their own: a plan takes long, a stop must not.
         planning, choosing = Planning(), Planning("choosing")
         self._may_see = may_see
-        self.looks = Queries(daemon, self._ask, choosing, self._news, leader)
+        self.looks = QueryRoutes(daemon, self._ask, choosing, self._news, leader)
         plans = Plans(self._ask, complete, planning, agents)
-        revisions = Revisions(daemon, self._ask, planning, may_see)
-        changes = Changes(daemon, self._ask, planning, plans, revisions, self._newer)
-        self._sandboxes = sandboxes = Sandboxes(self._ask, agents)
+        revisions = RevisionRoutes(daemon, self._ask, planning, may_see)
+        changes = ChangeRoutes(daemon, self._ask, planning, plans, revisions, self._newer)
+        self._sandboxes = SandboxRoutes(self._ask, agents)
         self.terminals = SharedTerminals(daemon, self._ask)
         self.searches = Searches(account)
         self.app = Starlette(
@@ -102,24 +102,23 @@ class Api:
                 route("GET", "/backup", self.backup),
                 route("GET", "/log", self.log),
                 route("GET", "/log/{host}", self.agent_log),
-                *Preflights(daemon, self._ask, planning, plans, self._news).routes,
+                *PreflightRoutes(daemon, self._ask, planning, plans, self._news).routes,
                 *changes.routes,
                 *revisions.routes,
-                *Choices(self._ask, plans, changes, planning).routes,
+                *ChoiceRoutes(self._ask, plans, changes, planning).routes,
                 *self.looks.routes,
                 *BoardRoutes(daemon, self._ask, leader, self.looks.audit_trouble).routes,
-                *Operations(daemon, self._ask, choosing).routes,
-                *Consoles(self.terminals, self._ask).routes,
+                *OperatorRoutes(daemon, self._ask, choosing).routes,
+                *ConsoleRoutes(self.terminals, self._ask).routes,
                 *ControlRoutes(daemon, self._ask).routes,
                 *ProposalRoutes(daemon, self._ask, plans, changes, revisions).routes,
-                *RightsQuestions(self._ask).routes,
-                *AuditQuestions().routes,
-                *Tokens(daemon, self._ask).routes,
-                *Logins(daemon).routes,
-                *OidcLogins().routes,
-                *Lines(self._ask, self.searches, index).routes,
-                route("POST", "/sandboxes", sandboxes.find),
-                route("POST", "/sandboxes/read", sandboxes.read),
+                *RightsRoutes(self._ask).routes,
+                *AuditRoutes().routes,
+                *TokenRoutes(daemon, self._ask).routes,
+                *LoginRoutes(daemon).routes,
+                *OidcRoutes().routes,
+                *LineRoutes(self._ask, self.searches, index).routes,
+                *self._sandboxes.routes,
             ],
             exception_handlers={HTTPException: no_such_thing},
         )

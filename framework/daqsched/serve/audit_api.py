@@ -24,7 +24,7 @@ from daqsched.serve.request_body import count_of, number_of, text_of
 MOST_LINES = 1000
 
 
-class AuditQuestions:
+class AuditRoutes:
     """One route; one caller at a time has a file read."""
 
     def __init__(self) -> None:

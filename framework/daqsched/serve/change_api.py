@@ -30,7 +30,7 @@ from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.plans import Planned, Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
-from daqsched.serve.revisions_api import MOST_REVISIONS, Revisions
+from daqsched.serve.revisions_api import MOST_REVISIONS, RevisionRoutes
 from daqsched.serve.sight import sight_of, unsaying
 from daqsched.spec import Spec
 from daqsched.views.look import questions
@@ -38,11 +38,11 @@ from daqsched.views.needed import needed
 from daqsched.views.plan import Plan
 
 
-class Changes:
+class ChangeRoutes:
     """Routes; ``ask`` puts a question to the engine, ``newer`` waits for another version of it."""
 
     def __init__(
-        self, daemon: Daemon, ask: Ask, planning: Planning, plans: Plans, revisions: Revisions, newer: Newer
+        self, daemon: Daemon, ask: Ask, planning: Planning, plans: Plans, revisions: RevisionRoutes, newer: Newer
     ) -> None:
         self._daemon, self._ask, self._planning = daemon, ask, planning
         self._plans, self._revisions = plans, revisions

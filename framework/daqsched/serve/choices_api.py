@@ -26,7 +26,7 @@ from daqsched.protocol import (
 )
 from daqsched.saved_choices import SavedChoices, whose
 from daqsched.serve import http
-from daqsched.serve.change_api import Changes
+from daqsched.serve.change_api import ChangeRoutes
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import route, user_of
 from daqsched.serve.planning import Deadline, Planning
@@ -44,10 +44,10 @@ class _Asked(NamedTuple):
     apply: events.JobsApplied
 
 
-class Choices:
+class ChoiceRoutes:
     """Routes; ``ask`` puts a question to the engine."""
 
-    def __init__(self, ask: Ask, plans: Plans, changes: Changes, planning: Planning) -> None:
+    def __init__(self, ask: Ask, plans: Plans, changes: ChangeRoutes, planning: Planning) -> None:
         self._ask, self._plans, self._changes, self._planning = ask, plans, changes, planning
 
     @property

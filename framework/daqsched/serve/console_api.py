@@ -34,7 +34,7 @@ MOST_WAIT_S = 10.0
 RIGHTS_S = 1.0
 
 
-class Consoles:
+class ConsoleRoutes:
     """Routes; ``ask`` puts a question to the engine."""
 
     def __init__(self, terminals: SharedTerminals, ask: Ask) -> None:

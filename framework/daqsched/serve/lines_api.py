@@ -75,7 +75,7 @@ NONE_FOR_YOU = (
 UNSAID = "Elasticsearch can't search now, or not everywhere: the daemon's log says why, ask who runs the farm"
 
 
-class Lines:
+class LineRoutes:
     """The routes; ``ask`` puts a question to the engine, ``index`` is the first part of the indices' names where the job file says
     no other."""
 

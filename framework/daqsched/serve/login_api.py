@@ -31,7 +31,7 @@ from daqsched.serve.web_rules import COOKIE
 WRONG = "this name and password do not belong together"
 
 
-class Logins:
+class LoginRoutes:
     """Three routes."""
 
     def __init__(self, daemon: Daemon) -> None:

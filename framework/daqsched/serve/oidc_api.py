@@ -38,7 +38,7 @@ MOST_ENDED = 10_000
 ELSEWHERE = "this log-in was not begun in this browser, or too long ago: begin anew"
 
 
-class OidcLogins:
+class OidcRoutes:
     """Two routes."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ from daqsched.spec import JobSpec
 from daqsched.views.snapshot import snapshot
 
 
-class Preflights:
+class PreflightRoutes:
     """Routes; ``ask`` puts a question to the engine, ``news`` waits for what a request does not know."""
 
     def __init__(

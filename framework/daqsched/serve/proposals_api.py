@@ -28,13 +28,13 @@ from daqsched.protocol import (
     ProposalsAnswer,
     ProposeRequest,
 )
-from daqsched.serve.change_api import Changes
+from daqsched.serve.change_api import ChangeRoutes
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of, whose
 from daqsched.serve.plans import Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
-from daqsched.serve.revisions_api import Revisions
+from daqsched.serve.revisions_api import RevisionRoutes
 from daqsched.serve.sight import Sight, sight_of, unsaying
 from daqsched.spec import Spec
 
@@ -42,7 +42,9 @@ from daqsched.spec import Spec
 class ProposalRoutes:
     """Routes; ``ask`` puts a question to the engine."""
 
-    def __init__(self, daemon: Daemon, ask: Ask, plans: Plans, changes: Changes, revisions: Revisions) -> None:
+    def __init__(
+        self, daemon: Daemon, ask: Ask, plans: Plans, changes: ChangeRoutes, revisions: RevisionRoutes
+    ) -> None:
         self._daemon, self._ask, self._plans = daemon, ask, plans
         self._changes, self._revisions = changes, revisions
 

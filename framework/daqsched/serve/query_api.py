@@ -35,7 +35,7 @@ from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.control_api import controls_of
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import answered, encoded, route, whose
-from daqsched.serve.operations_api import chosen_of
+from daqsched.serve.operator_api import chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, text_of, which_of, words_of
 from daqsched.serve.sight import Sight, seen_of, sight_of
@@ -54,7 +54,7 @@ SOME, SOME_STORIES = 1000, 100
 Found = TypeVar("Found")
 
 
-class Queries:
+class QueryRoutes:
     """The routes; ``ask`` puts a question to the engine, ``news`` waits for what a request wants to wait for."""
 
     def __init__(

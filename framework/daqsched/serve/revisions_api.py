@@ -33,7 +33,7 @@ MOST_REVISIONS = 10_000
 MOST_COMPARED = 50
 
 
-class Revisions:
+class RevisionRoutes:
     """Routes; ``ask`` puts a question to the engine, ``may_see`` says who is shown secrets."""
 
     def __init__(self, daemon: Daemon, ask: Ask, planning: Planning, may_see: Callable[[Caller], bool]) -> None:

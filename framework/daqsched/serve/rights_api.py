@@ -28,7 +28,7 @@ from daqsched.serve.sight import sight_of
 SOMEBODY_S = 3.0
 
 
-class RightsQuestions:
+class RightsRoutes:
     """One route; ``ask`` puts a question to the engine."""
 
     def __init__(self, ask: Ask) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from starlette.requests import Request
+from starlette.routing import Route
 
 from daqsched.engine.engine import Engine
 from daqsched.errors import Unreachable, UserError
@@ -15,6 +16,7 @@ from daqsched.mesos.agents import Agent, Agents
 from daqsched.protocol import Piece, ReadAnswer, ReadRequest, Sandbox, SandboxesAnswer, SandboxesRequest
 from daqsched.select import selection
 from daqsched.serve.daemon import Ask
+from daqsched.serve.http import route
 from daqsched.serve.request_body import body_of
 from daqsched.serve.sight import sight_of
 from daqsched_executor.contract import SANDBOX_FILES
@@ -31,13 +33,18 @@ MOST_LOG = 256 << 10
 BELIEVED_S = 5.0
 
 
-class Sandboxes:
+class SandboxRoutes:
     """Two routes, for one event loop; ``ask`` puts a question to the engine."""
 
     def __init__(self, ask: Ask, agents: Callable[[], Agents] = Agents) -> None:
         self._ask, self._make = ask, agents
         self._made: Optional[Agents] = None
         self._listed: tuple[str, float, dict[str, Agent]] = ("", 0.0, {})
+
+    @property
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [route("POST", "/sandboxes", self.find), route("POST", "/sandboxes/read", self.read)]
 
     @property
     def _agents(self) -> Agents:

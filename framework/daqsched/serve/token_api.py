@@ -20,7 +20,7 @@ from daqsched.serve.requested import requested
 from daqsched.serve.rights_in_force import RightsInForce
 
 
-class Tokens:
+class TokenRoutes:
     """Routes; ``ask`` puts a question to the engine."""
 
     def __init__(self, daemon: Daemon, ask: Ask) -> None:

@@ -78,7 +78,7 @@ def host_of(word: str) -> str:
     return word[1:] if word.startswith("@") else word
 
 
-class Operations:
+class OperatorRoutes:
     """The routes; ``ask`` puts a question to the engine."""
 
     def __init__(self, daemon: Daemon, ask: Ask, choosing: Planning) -> None:
