@@ -30,7 +30,7 @@ STARTS = (
     "daqsched_executor.run.main",
     "daqsched_executor.run.moving",
     "daqsched_executor.machine.relay",
-    "daqsched_executor.machine.spared",
+    "daqsched_executor.machine.detached",
     "daqsched_executor.machine.libraries",
 )
 #: Its front is never run: `daqsched_executor.lean`.

@@ -27,11 +27,11 @@ PURE = {
     " logbook merge openapi operations plural ports preflight problems proposals redaction rollout select spec states task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
-    " credential_steps demand desired desired_spec documents durations endings engine events farm hold_steps"
+    " credential_steps demand desired desired_spec documents durations endings engine events executor_rules farm hold_steps"
     " incidents instance invariants leases logbook_steps machine match namesake_steps namesakes offers"
     " operator_commands permission preflight_state preflight_steps proposal_steps reasons reconciling"
     " reconciling_state repeats resources restoring rollout_requests rollout_restoring rollout_state"
-    " rollout_steps rules_told shown start_order starts stop_order superseded tasks tense time_steps transitions verdict",
+    " rollout_steps shown start_order starts stop_order superseded tasks tense time_steps transitions verdict",
     FRAMEWORK
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines permitted query"
@@ -340,7 +340,7 @@ def test_arrows_of_the_framework_point_inwards() -> None:
 
 #: The executor from its core outwards, as `LAYERS`. Modules that lie beside the packages are places of their own.
 EXECUTOR_LAYERS = (
-    "contract answer kept",
+    "contract answer preloaded",
     "out values",
     "life",
     "standins",

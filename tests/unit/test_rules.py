@@ -15,8 +15,8 @@ from builders import World, job, of
 from daqsched import Job
 from daqsched.digests import older_rules_digest, older_run_digests, rules_digest, run_digest
 from daqsched.engine import commands
+from daqsched.engine.executor_rules import NOT_KNOWN
 from daqsched.engine.operator_commands import TOLD_S
-from daqsched.engine.rules_told import NOT_KNOWN
 from daqsched.fill import payload
 from daqsched.jobfile.convert import WORDS
 from daqsched.spec import EXECUTOR, OF_A_START, OF_WHOM, PROGRAM, SCHEDULER, CheckSpec, JobSpec, Spec

@@ -2,7 +2,7 @@
 
 It is a fork of the runner, waits on a pipe for the runner's end, then kills and removes the container, and ends. The
 executor, and its warden, spare it when they kill (by its name, `kernel.JANITOR`), and count it among what must be gone
-(`machine.process`), as `machine.spared` has it.
+(`machine.process`), as `machine.detached` has it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Callable
 from daqsched_executor.container.engine import Away, ContainerEngine
 from daqsched_executor.container.spec import ContainerRefused, Waits
 from daqsched_executor.log import Log
+from daqsched_executor.machine.detached import become_detached
 from daqsched_executor.machine.kernel import JANITOR
-from daqsched_executor.machine.spared import become_spared
 
 #: Between two attempts to have the engine remove the container.
 AGAIN_S = 1.0
@@ -87,7 +87,7 @@ class Janitor:
 
 
 def _serve(ears: int, address: str, name: str, run_id: str, keep: set[int], clear: Callable[[], None]) -> None:
-    become_spared(JANITOR, {ears, *keep}, run_id)
+    become_detached(JANITOR, {ears, *keep}, run_id)
     heard = b""
     while not heard.endswith(b"done\n"):
         piece = os.read(ears, 4096)

@@ -14,7 +14,7 @@ from collections.abc import Collection
 CGROUPS = "/sys/fs/cgroup"
 
 
-def become_spared(name: str, keep: Collection[int], run_id: str) -> None:
+def become_detached(name: str, keep: Collection[int], run_id: str) -> None:
     """In a fork: be one, with these files, stdin, stdout and stderr. ``run_id``: how Mesos calls our container."""
     os.setsid()
     with open("/proc/self/comm", "wb") as own:

@@ -2,7 +2,7 @@
 
 A pipe can be opened anew by anybody who has it (/dev/stderr, /proc/self/fd/2) and is never emptied by that, as a file is. The
 kernel moves (splice(2)): at any moment a line is in the pipe or in its file, so that no kill loses one or has it twice. The
-executor says when. If it is killed, the relay process moves what is left: a shell outside of what Mesos and we kill (`spared`).
+executor says when. If it is killed, the relay process moves what is left: a shell outside of what Mesos and we kill (`detached`).
 It has the pipes open, too, waits for the executor's end and costs 0.1 MB. A machine that has no shell goes without it, and is
 told what that costs. Where a file can't be written, a full disk, what is printed is dropped and counted: no program waits for that.
 """
@@ -18,8 +18,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
+from daqsched_executor.machine.detached import leave_groups
 from daqsched_executor.machine.kernel import RELAY, splice
-from daqsched_executor.machine.spared import leave_groups
 
 #: So much waits in a pipe at most; the kernel may allow less (pipe(7), pipe-user-pages-soft).
 PIPE_BYTES = 1 << 18

@@ -22,7 +22,7 @@ comes and goes, and is asked what it knows) and `time_steps` (what time alone le
 asked for, `permission` is asked, and `repeats`, whether it was done before; those that end programs ask `confirming`,
 an apply by its `endings`. All of them work on the `farm`: the instances, their indexes, and what is to be done. Below
 it are `start_order` and `stop_order` (who waits for whom), the `desired_spec`, `rollout_state` and `preflight_state`,
-`reconciling_state` (what the master is still to be asked), `rules_told` (by which rules an executor goes, and which it
+`reconciling_state` (what the master is still to be asked), `executor_rules` (by which rules an executor goes, and which it
 is to be told), `superseded` (which applies are not in force any more),
 `resources` (what an agent offers), `match` (is that enough), `incidents`, `durations` (how long programs take), and
 `instance` itself. At the start `restoring` and `rollout_restoring` take in what the store has; `documents` says how

@@ -8,9 +8,9 @@ from typing import Optional
 
 from daqsched.engine import commands, events
 from daqsched.engine.confirming import confirm_ends
+from daqsched.engine.executor_rules import rules_for, unconfirmed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
-from daqsched.engine.rules_told import rules_for, unconfirmed
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.fill import payload

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from daqsched.engine.executor_rules import NOT_KNOWN, carries_others, unconfirmed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
-from daqsched.engine.rules_told import NOT_KNOWN, carries_others, unconfirmed
 from daqsched.engine.shown import state_of
 from daqsched.engine.tense import Tense
 from daqsched.states import Shown

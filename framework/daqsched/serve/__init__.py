@@ -12,7 +12,7 @@ they may, `sight` what they see. Who comes over the network is shown the `web_ce
 
 Its answers: `api` is all of them, in parts `change_api` (by `plans`), `revisions_api`, `choices_api`, `operator_api`,
 `preflight_api`, `query_api`, `sandbox_api`, `rights_api`, `control_api`, `proposals_api`, `token_api`, `login_api`,
-`oidc_api` (by a `provider`, whose word is an `id_token`), `lines_api` (by `searches`, with `followings`), `console_api`
+`oidc_api` (by a `provider`, whose word is an `id_token`), `lines_api` (by `searches`, with `follow_sessions`), `console_api`
 (with `shared_terminals`, each of which has a `scrollback`) and `board_api` (with a `live_board`, where each sight has a
 `board_view`, whose cells and versions are in a `board_table`, and `streams`), over `http` with its `refusals` and
 `idempotency`; `request_body` and `body` read what is asked, `requested` puts a change to the engine, `audit` and

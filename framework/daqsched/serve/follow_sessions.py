@@ -1,6 +1,6 @@
 """Who follows lines through the daemon: how far each was told, kept here, so that nobody can say so of himself.
 
-A following is its person's. It is forgotten when he has not asked for a while; so many there are of one person, and of all.
+A session is its person's. It is forgotten when he has not asked for a while; so many there are of one person, and of all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EACH, MOST, KEPT_S = 4, 32, 30.0
 
 
-class Following:
+class FollowSession:
     """One; ``ask`` is of one thread at a time."""
 
     def __init__(self, whose: Hashable, what: Hashable) -> None:
@@ -31,15 +31,15 @@ class Following:
         self.lock = threading.Lock()
 
 
-class Followings:
+class FollowSessions:
     """All that there are."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._made: dict[str, Following] = {}
+        self._made: dict[str, FollowSession] = {}
         self._lock = threading.Lock()
 
-    def begin(self, whose: Hashable, what: Hashable) -> tuple[str, Following]:
+    def begin(self, whose: Hashable, what: Hashable) -> tuple[str, FollowSession]:
         """A new one and its name; raises `RefusedWith` where there are too many."""
         with self._lock:
             self._forget()
@@ -50,12 +50,12 @@ class Followings:
                 )
             if len(self._made) >= MOST:
                 raise RefusedWith("busy", f"lines are followed in {MOST} places already: ask again in a while")
-            name, made = secrets.token_hex(16), Following(whose, what)
+            name, made = secrets.token_hex(16), FollowSession(whose, what)
             made.asked = self._clock()
             self._made[name] = made
             return name, made
 
-    def known(self, name: str, whose: Hashable, what: Hashable) -> Following:
+    def known(self, name: str, whose: Hashable, what: Hashable) -> FollowSession:
         """The one of that name, of this person, for the same lines; raises `Forgotten`, as of one that never was."""
         with self._lock:
             self._forget()

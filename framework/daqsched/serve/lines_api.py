@@ -48,7 +48,7 @@ from daqsched.protocol import (
 from daqsched.rights.grants import Grants
 from daqsched.select import ensure_patterns, selection
 from daqsched.serve.daemon import Ask
-from daqsched.serve.followings import Followings
+from daqsched.serve.follow_sessions import FollowSessions
 from daqsched.serve.http import caller_of, grants_of, route, still_permitted
 from daqsched.serve.refusals import RefusedWith
 from daqsched.serve.request_body import body_of
@@ -81,7 +81,7 @@ class LineRoutes:
 
     def __init__(self, ask: Ask, searches: Searches, index: str) -> None:
         self._ask, self._searches, self._index = ask, searches, index
-        self._followings = Followings()
+        self._follow_sessions = FollowSessions()
 
     @property
     def routes(self) -> list[Route]:
@@ -172,34 +172,34 @@ class LineRoutes:
         body = await body_of(request, FollowLinesRequest)
         wanted, whose, most = wanted_of(body), share_of(request), _most(body.most)
         self._ensure_account()
-        name, following = body.follow, None
+        name, session = body.follow, None
         if name:
-            following = self._followings.known(name, whose, wanted)
+            session = self._follow_sessions.known(name, whose, wanted)
         else:
-            name, following = self._followings.begin(whose, wanted)
+            name, session = self._follow_sessions.begin(whose, wanted)
 
         def work(source: StoredSource) -> FollowLinesAnswer:
             says: list[str] = []
-            if not following.lock.acquire(blocking=False):
+            if not session.lock.acquire(blocking=False):
                 raise RefusedWith(
                     "too-many-searches", "these lines are being asked for already: one question at a time"
                 )
             try:
-                if following.follower is None:
-                    following.follower = source.follower(says.append, MOST_GIVEN)
-                    lines, more = following.follower.tail(most), False
+                if session.follower is None:
+                    session.follower = source.follower(says.append, MOST_GIVEN)
+                    lines, more = session.follower.tail(most), False
                     says += [f"this is not all: {one}" for one in source.lacking(lines[0].time if lines else None)]
                 else:
-                    lines, more = source.look(following.follower, says.append, MOST_LINES)
+                    lines, more = source.look(session.follower, says.append, MOST_LINES)
             finally:
-                following.lock.release()
+                session.lock.release()
             return FollowLinesAnswer(name, list(map(_told, lines)), more, says)
 
         try:
             return await self._search(request, wanted, work)
         except DaqschedError:
             if not body.follow:
-                self._followings.end(name)
+                self._follow_sessions.end(name)
             raise
 
     async def dead(self, request: Request) -> DeadLettersAnswer:

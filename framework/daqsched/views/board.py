@@ -11,9 +11,9 @@ from typing import NamedTuple, Optional
 from daqsched.control import InControl
 from daqsched.engine.changes import MOST_WORDS
 from daqsched.engine.engine import Engine
+from daqsched.engine.executor_rules import unconfirmed
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import no_master, reason_of
-from daqsched.engine.rules_told import unconfirmed
 from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
 from daqsched.rollout import words

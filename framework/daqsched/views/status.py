@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Optional
 
 from daqsched.engine.engine import Engine
+from daqsched.engine.executor_rules import unconfirmed
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import no_master, reason_of
-from daqsched.engine.rules_told import unconfirmed
 from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
 from daqsched.plural import plural

@@ -7,11 +7,11 @@ from math import isinf
 from typing import Literal, NamedTuple, Optional, Union
 
 from daqsched.engine.engine import Engine
+from daqsched.engine.executor_rules import carries_others
 from daqsched.engine.incidents import Incident, is_death, no_start
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import lacking
 from daqsched.engine.reasons import maintenance
-from daqsched.engine.rules_told import carries_others
 from daqsched.engine.tense import Tense
 from daqsched.hosts import fold
 from daqsched.spec import FORWARDER
