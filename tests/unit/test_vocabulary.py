@@ -241,6 +241,61 @@ def test_names_and_docstrings_have_the_field_s_words_too() -> None:
     assert not found, "\n".join(found)
 
 
+#: Words of which no module is named: each meant several things, or is not the field's. With what is said in their place.
+NO_MODULE = {
+    r"kept|keep": "saved, stored, preloaded: what becomes of it",
+    r"told|untold|said": "accepted, confirmed, known: whose it is",
+    r"left|rest|late": "remaining, salvage, backlog",
+    r"spared?|spares": "standby; detached",
+    r"asked|wanted|unwanted": "operator commands, requested, desired",
+    r"moments?_\w+|moments|paces": "clock shifts, measured durations",
+    r"keepers?|doors?|hands?|nearby|seek|besides?|reach|printed|beats?": "see the glossary",
+    r"follow(?:ed|ings?)|unwelcome|homeless|vouch\w*|happens?|complain\w*": "tailed files, follow sessions, see the glossary",
+    r"preflights|surveys|rolling|rollouts": "preflight, survey, rollout: one form of a word",
+    r"operations?_\w+": "operator: what a person does to the farm; an operation is a row of the API's table",
+}
+
+
+def misnamed(stem: str) -> list[str]:
+    """What of a module's name is not said so, with what is said."""
+    return [
+        f"{stem}: {better}" for words, better in NO_MODULE.items() if re.search(rf"(?:^|_)(?:{words})(?:_|$)", stem)
+    ]
+
+
+def test_no_module_is_named_by_a_word_of_several_meanings() -> None:
+    """Also folders."""
+    names = [path.parent.name if path.stem == "__init__" else path.stem for path in MODULES]
+    assert not [one for name in names for one in misnamed(name)]
+    assert len(names) > 500
+
+
+@pytest.mark.parametrize(
+    "stem",
+    "kept kept_choices kept_logins preflights operations_api rules_told followings spared asked beside late rest".split(),
+)
+def test_a_module_that_is_misnamed_is_found(stem: str) -> None:
+    """Else the test above would be content with nothing; those that were there once, and others of their kind."""
+    assert misnamed(stem)
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGES[0] / "serve").glob("*_api.py")), ids=lambda path: path.stem)
+def test_each_part_of_the_api_has_one_class_of_routes(path: Path) -> None:
+    """Named by its module's subject and ``Routes``; nothing else of ``serve`` ends so."""
+    trees = {one: ast.parse(one.read_text(encoding="utf-8")) for one in path.parent.glob("*.py")}
+    there = {
+        one: [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Routes")]
+        for one, tree in trees.items()
+    }
+    (name,) = there[path]
+    subject = path.stem.removesuffix("_api").capitalize()
+    assert name.removesuffix("Routes").rstrip("s") == subject.rstrip("s")
+    assert all(one.stem.endswith("_api") for one, names in there.items() if names)
+    if path.stem != "api":
+        routes = ast.unparse(next(node for node in trees[path].body if getattr(node, "name", "") == name))
+        assert "def routes(" in routes
+
+
 @pytest.mark.parametrize(
     "words",
     [
