@@ -24,13 +24,17 @@ from webport import FILE, WebServe
 class Pair:
     """A leader, and a standby with a web port of its own; both have the rights and the farm's key."""
 
-    def __init__(self, folder: Path, rules: str = FILE, passwords: bool = False, provider: Any = None) -> None:
+    def __init__(
+        self, folder: Path, rules: str = FILE, passwords: bool = False, provider: Any = None, proxy: Any = None
+    ) -> None:
         self.identity = identity(folder / "peers.pem")
         file = folder / "passwords"
         if passwords:
             write(file, "alice", "correct horse")
         kept = file if passwords else None
-        self.web = WebServe(folder, rules, kept, provider=provider, peers=("127.0.0.1", 0), identity=self.identity)
+        self.web = WebServe(
+            folder, rules, kept, provider=provider, proxy=proxy, peers=("127.0.0.1", 0), identity=self.identity
+        )
         serve = self.web.serve
         serve.daemon.put(events.Registered("fw", "m:5050"))
         serve.client.apply(Spec(jobs=(job(),)), "first")
@@ -46,7 +50,7 @@ class Pair:
             "",
             self.standby,
             rights=self._rights,
-            web=WebPort(("127.0.0.1", 0), self._certificate),
+            web=WebPort(("127.0.0.1", 0), self._certificate, proxy),
             ended=self.standby.close,
         )
         self.url = f"https://{self.serving.web_address}"

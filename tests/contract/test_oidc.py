@@ -216,7 +216,6 @@ WRONG: dict[str, tuple[Callable[[IdentityProvider, Claims], str], str]] = {
         lambda lab, claims: lab.signed({**claims, "preferred_username": "a\u202eb"}),
         "names nobody",
     ),
-    "groups, no texts": (lambda lab, claims: lab.signed({**claims, "groups": [1]}), "can't be names"),
     "groups, a mapping": (lambda lab, claims: lab.signed({**claims, "groups": {"a": 1}}), "can't be names"),
     "groups, too many": (
         lambda lab, claims: lab.signed({**claims, "groups": [f"g{at}" for at in range(501)]}),
@@ -517,6 +516,64 @@ def test_of_many_groups_those_count_that_the_rights_name(pair: Pair, lab: Identi
     pair.web.rights.look()
     found = log_in(browser(pair), lab)
     assert found.status_code == 403 and "more than a browser keeps" in found.json()["error"]
+
+
+@pytest.mark.parametrize("at", ["leader", "standby"])
+def test_odd_names_of_groups_keep_nobody_out_and_lose_no_deny(pair: Pair, lab: IdentityProvider, at: str) -> None:
+    """They are left out of the session, which says so: a deny of such a name counts, also one that is written afterwards."""
+    lab.claims = {**lab.claims, "groups": ["shift", "Größe", 17, "x" * 300, *(f"g{number}" for number in range(27))]}
+    http = browser(pair, at)
+    assert log_in(http, lab).status_code == 200
+    found = http.get("/v1/rights").json()
+    assert len(found["called"]) == 31 and not found["verbs"]["stop"], found
+    (line,) = [json.loads(one) for one in pair.web.noted().splitlines() if '"oidc-login"' in one]
+    assert line["left_out"] == 3
+    (pair.web.folder / "rights.yaml").write_text(RULES + '  - {to: "oidc-group:Größe", deny: stop}\n')
+    pair.web.rights.look()
+    found = http.get("/v1/rights").json()
+    assert "a group whose name can't be one here" in found["verbs"]["stop"] and not found["verbs"]["start"], found
+    assert http.post("/v1/stop", json={"select": ["readout"]}).status_code == 403
+    assert "(oidc, 3 groups left out)" in pair.web.noted()
+
+
+def test_who_logs_in_by_the_provider_has_commands_by_a_token(
+    tmp_path: Path, lab: IdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/operate/rights.md says: by a name of the person's, not by the groups of the provider; a deny for one of them counts.
+    And who tries with a password is told so."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    rules = """
+version: 1
+rules:
+  - {to: ["oidc:alice"], role: shifter}
+  - {to: "oidc-group:cal", role: expert}
+  - {to: "oidc-group:trainees", deny: retry}
+"""
+    pair = Pair(tmp_path, rules, provider=lab.provider())
+    try:
+
+        def command(*words: str) -> tuple[int, str]:
+            options = ["--server", pair.web.url, "--server-ca", str(pair.web.ca)]
+            done = CliRunner().invoke(main, [*options, *words], input="secret\n")
+            return done.exit_code, done.output
+
+        code, said = command("login", "alice")
+        assert code == 2 and "commands take a token" in said and "--for oidc:NAME" in said
+        token = pair.web.token("alice-cli", "expert", "oidc:alice")
+        assert command("--token-file", str(token), "login")[0] == 0
+        token.unlink()
+        code, said = command("status")
+        assert code == 0 and "readout" in said
+        code, said = command("rights", "--json")
+        answer = json.loads(said)
+        assert answer["called"] == ["known", "oidc:alice", "token:alice-cli"] and not answer["verbs"]["stop"], said
+        assert "it takes an expert" in answer["verbs"]["apply"], "groups of the provider's are told with a log-in alone"
+        assert "nobody here knows whether oidc:alice is in it" in answer["verbs"]["retry"], answer["verbs"]["retry"]
+        assert command("stop", "readout", "--yes")[0] == 0
+        assert '"via": "127.0.0.1 (token alice-cli)' in pair.web.noted()
+    finally:
+        pair.close()
 
 
 def test_nobody_logs_in_so_by_the_socket_or_where_there_is_no_provider(tmp_path: Path, pair: Pair) -> None:

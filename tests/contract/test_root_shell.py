@@ -138,6 +138,7 @@ ELSEWHERE = {
     ("docs/operate/rights.md", "daqsched cert"): "tests/contract/test_web_port.py",
     ("docs/operate/rights.md", "daqsched --server"): "tests/contract/test_login_command.py",
     ("docs/operate/rights.md", "daqsched serve"): SERVES,
+    ("docs/operate/rights.md", "daqsched token create"): "tests/contract/test_web_port.py",
     ("docs/operate/rights.md", "daqsched rights elasticsearch"): "a real one: tests/cluster/test_reader_roles.py",
     ("docs/operate/security.md", "python3 /srv/daqsched/hardening.py"): MACHINES,
     ("docs/operate/vagrant.md", ""): MACHINES,

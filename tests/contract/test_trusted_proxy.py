@@ -16,6 +16,7 @@ from children import child
 from daqsched.cli import main
 from daqsched.errors import UserError
 from daqsched.serve.trusted_proxy import Proxied, TrustedProxy
+from standby_pair import Pair
 from waiting import until
 from webport import WebServe
 
@@ -140,7 +141,7 @@ def passed_on(said: Any, claims: dict[str, Any], sent: dict[str, str]) -> dict[s
         ({"groups": ["shift"]}, None),
         ({"preferred_username": ""}, None),
         ({"preferred_username": "b" * 201}, None),
-        ({"preferred_username": "bob", "groups": ["x" * 201]}, None),
+        ({"preferred_username": "bob", "groups": ["x" * 201]}, ["known", "proxy:bob"]),
     ],
 )
 def test_what_oauth2_proxy_is_told_on_the_page_names_people_and_groups(
@@ -157,6 +158,31 @@ def test_what_oauth2_proxy_is_told_on_the_page_names_people_and_groups(
     visit = {**forged, "accept": "text/html"}
     led = web.http(None, **passed_on(said, claims, visit)).get("/v1/rights")
     assert led.status_code == (200 if called else 303), "a browser that the proxy names needs no log-in page"
+
+
+def test_odd_names_of_groups_keep_nobody_out_and_lose_no_deny(tmp_path: Path) -> None:
+    """At the leader's door and through a standby: the audit file counts what was left out, a deny of an odd name counts."""
+    rules = """
+version: 1
+rules:
+  - {to: "proxy-group:shift", role: shifter}
+  - {to: "proxy-group:Größe", deny: stop}
+"""
+    pair = Pair(tmp_path, rules, proxy=TrustedProxy(["127.0.0.1"], SECRET))
+    try:
+        said = {"x-daqsched-proxy-secret": SECRET, "x-daqsched-proxy-user": "bob", "content-type": "application/json"}
+        for http in pair.both(None, **said):
+            odd = {b"x-daqsched-proxy-groups": ", ".join(["shift", "Größe", *(f"g{at}" for at in range(28))]).encode()}
+            found = http.get("/v1/rights", headers=odd).json()
+            assert "proxy-group:shift" in found["called"] and len(found["called"]) == 31, found
+            assert not found["verbs"]["start"] and "a group whose name can't be one here" in found["verbs"]["stop"]
+            done = http.post("/v1/stop", json={"select": ["readout"]}, headers=odd)
+            assert done.status_code == 403 and "have it called by letters of ASCII" in done.json()["error"], done.text
+            good = {"x-daqsched-proxy-groups": "shift"}
+            assert not http.get("/v1/rights", headers=good).json()["verbs"]["stop"]
+        assert pair.web.noted().count("(proxy, 1 group left out)") == 2
+    finally:
+        pair.close()
 
 
 @pytest.mark.skipif(not shutil.which("nginx"), reason="no nginx")

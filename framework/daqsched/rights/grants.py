@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import NamedTuple, Optional
 
 from daqsched.limits import some
-from daqsched.rights.principal import Principal
+from daqsched.rights.principal import Principal, can_be_name
 from daqsched.rights.rules import KNOWN, Rights, Rule, line_words, words_of
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.select import Chosen, selection
@@ -104,7 +104,8 @@ class Grants:
         mine = [
             _Given(at, rule)
             for at, rule in enumerate(rights.rules)
-            if self.called.intersection(words_of(rule.to)) or (rule.role is None and who.doubt)
+            if self.called.intersection(words_of(rule.to))
+            or (rule.role is None and (who.doubt or _may_be(rights, rule, who)))
         ]
         self._gives = [one for one in mine if one.role is not None]
         self._denies = [one for one in mine if one.role is None]
@@ -265,7 +266,21 @@ class Grants:
         """What to say where it is not known whether a rule is for this person."""
         if self.called.intersection(words_of(denies.rule.to)):
             return ""
-        return f" to some, and the directory of accounts does not say whether {self.who.name} is one: ask again soon"
+        if self.who.doubt:
+            return (
+                f" to some, and the directory of accounts does not say whether {self.who.name} is one: ask again soon"
+            )
+        if self._whole(denies.rule, self.who.unasked):
+            return (
+                f" to a group, and nobody here knows whether {self.who.name} is in it: that is told with a log-in alone"
+            )
+        return (
+            f" to a group whose name can't be one here, and {self.who.name} is in one that was left out for its name: have it "
+            "called by letters of ASCII"
+        )
+
+    def _whole(self, rule: Rule, kinds: frozenset[str]) -> bool:
+        return any(one.partition(":")[0] in kinds for one in _reached(self._rights, words_of(rule.to)))
 
     def _has(self, best: Optional[Role]) -> str:
         names = sorted(self.called - {KNOWN})
@@ -291,3 +306,25 @@ def called(rights: Rights, who: Principal) -> frozenset[str]:
         if not more:
             return frozenset(found)
         found |= more
+
+
+def _may_be(rights: Rights, rule: Rule, who: Principal) -> bool:
+    """Whether a rule may be for somebody of whose groups not all are known, as it is for one of these."""
+    if not who.unasked and not who.left_out:
+        return False
+    return any(
+        kind in who.unasked or (kind in who.left_out and not can_be_name(name))
+        for kind, _, name in (one.partition(":") for one in _reached(rights, words_of(rule.to)))
+    )
+
+
+def _reached(rights: Rights, words: Iterable[str]) -> frozenset[str]:
+    """All whom these words of a rule may mean: themselves, who is in the groups, and how people are known."""
+    found: set[str] = set()
+    left = list(words)
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left += (*rights.groups.get(one, ()), *rights.people.get(one, ()))
+    return frozenset(found)

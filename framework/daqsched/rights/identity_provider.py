@@ -19,7 +19,7 @@ import msgspec
 from daqsched.errors import UserError
 from daqsched.limits import did_you_mean, shown
 from daqsched.rights.marked_values import values_of
-from daqsched.rights.principal import can_be_name
+from daqsched.rights.principal import can_be_name, possible_groups
 from daqsched.rights.rules import Rights, words_of
 from daqsched.rights.sessions import opened, signed
 
@@ -75,6 +75,8 @@ class ProvidedIdentity(msgspec.Struct, frozen=True):
 
     name: str
     groups: tuple[str, ...]
+    #: So many more it named that can't be names.
+    left_out: int = 0
 
 
 def read(text: str, source: str) -> ProviderSettings:
@@ -149,11 +151,11 @@ def named_by(claims: Mapping[str, Any], settings: ProviderSettings) -> ProvidedI
         )
     groups = _claim(claims, settings.groups)
     found = [] if groups is None else [groups] if isinstance(groups, str) else groups
-    if not isinstance(found, list) or not all(isinstance(one, str) and can_be_name(one) for one in found):
+    if not isinstance(found, list):
         raise UserError(f"{who} names groups in {shown(settings.groups)} that can't be names")
     if len(found) > MOST_GROUPS:
         raise UserError(f"{who} names {len(found):,} groups, and at most {MOST_GROUPS} are taken: have it name fewer")
-    return ProvidedIdentity(name, tuple(sorted(set(found))))
+    return ProvidedIdentity(name, *possible_groups(found))
 
 
 def known_groups(rights: Rights) -> frozenset[str]:
@@ -164,10 +166,11 @@ def known_groups(rights: Rights) -> frozenset[str]:
     return frozenset(word[len(begin) :] for word in words if word.startswith(begin))
 
 
-def basis(settings: ProviderSettings, known: Optional[frozenset[str]]) -> str:
+def basis(settings: ProviderSettings, known: Optional[frozenset[str]], left_out: int = 0) -> str:
     """What a session stands on; with another one it counts no more. ``known``: the groups that the rights named then, where the
-    session has but these; None: it has all."""
-    return "\0".join([settings.issuer, settings.client, *(sorted(known) if known is not None else ["*"])])
+    session has but these; None: it has all. With ``left_out`` it is none to a daemon that would not heed that."""
+    words = [settings.issuer, settings.client, *(sorted(known) if known is not None else ["*"])]
+    return "\0".join([*words, *(["but some"] if left_out else [])])
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:

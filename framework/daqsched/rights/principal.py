@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from collections.abc import Iterable
+from typing import Any, Optional
 
 import msgspec
 
@@ -10,6 +11,9 @@ from daqsched.rights.verbs import Role
 
 #: What identities begin with: who says that the name behind it is true. Equal names behind two of them are two people.
 PREFIXES = ("unix", "unix-group", "password", "token", "proxy", "proxy-group", "oidc", "oidc-group")
+
+#: Groups of which only a proxy or an identity provider knows who is in them.
+KEPT_ELSEWHERE = frozenset(["proxy-group", "oidc-group"])
 
 
 #: The longest name that somebody else than the machine says.
@@ -28,6 +32,11 @@ class Principal(msgspec.Struct, frozen=True):
     most: Optional[Role] = None
     #: Who this is was not told in full: no rule gives to names that are not known, and each that denies may be for them.
     doubt: bool = False
+    #: Kinds of groups (``oidc-group``) of which nobody here knows whether this is in them: each rule that denies to one may be for
+    #: this.
+    unasked: frozenset[str] = frozenset()
+    #: Kinds of which some were left out that have no possible name: each rule that denies to a group so called may be for this.
+    left_out: frozenset[str] = frozenset()
 
 
 #: Who has shown nothing.
@@ -37,3 +46,10 @@ NOBODY = Principal("nobody")
 def can_be_name(name: str) -> bool:
     """Whether rules can call somebody or a group so whom a proxy or an identity provider names."""
     return 0 < len(name) <= MOST_NAME and name.isascii() and name.isprintable()
+
+
+def possible_groups(named: Iterable[Any]) -> tuple[tuple[str, ...], int]:
+    """Of the groups that one of these names of somebody those that can be names, each once, and how many can't."""
+    every = list(named)
+    found = [one for one in every if isinstance(one, str) and can_be_name(one)]
+    return tuple(sorted(set(found))), len(every) - len(found)

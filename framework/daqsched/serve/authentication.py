@@ -7,13 +7,17 @@ takes over what changes before anybody is told that it changed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
+import msgspec
+
 from daqsched.errors import Unreachable, UserError
+from daqsched.limits import shown as shown_text
 from daqsched.rights.identity_provider import basis, known_groups
 from daqsched.rights.login_pace import LoginPace
-from daqsched.rights.principal import Principal
+from daqsched.rights.principal import MOST_NAME, Principal
 from daqsched.rights.rules import Rights
 from daqsched.rights.sessions import OIDC, LoginSession
 from daqsched.rights.sessions import ended as ended_session
@@ -28,6 +32,8 @@ from daqsched.serve.web_rules import Shown
 if TYPE_CHECKING:
     from daqsched.passwords import Passwords
     from daqsched.serve.provider import Provider
+
+logger = logging.getLogger(__name__)
 
 #: How long the groups of a token's person are believed, and how long is waited for them.
 BELIEVED_S, PATIENCE_S = 60.0, 2.0
@@ -71,6 +77,8 @@ class Authentication:
         self.passwords, self.pace = passwords, LoginPace()
         self._credentials, self._tokens = credentials, by_digest(credentials)
         self._known: dict[str, _Believed] = {}
+        #: Whose groups were left out for their names, of which the log tells once.
+        self._told: set[str] = set()
 
     @property
     def credentials(self) -> Credentials:
@@ -88,7 +96,9 @@ class Authentication:
             return await self._by_token(shown.bearer, rights, accounts)
         if shown.user:
             known = [f"proxy:{shown.user}", *(f"proxy-group:{one}" for one in shown.groups)]
-            return Arrival(Principal(shown.user, frozenset(known)), "proxy")
+            self._tell(shown.user, shown.left_out, "the proxy")
+            who = Principal(shown.user, frozenset(known), left_out=_left_out(shown.left_out, "proxy-group"))
+            return Arrival(who, f"proxy{_counted(shown.left_out)}")
         if shown.session:
             session = self.session(shown)
             kept = self._kept(session, rights) if session is not None else None
@@ -96,7 +106,11 @@ class Authentication:
             if session is None or ended:
                 name = session.itself if session is not None else ""
                 raise Unauthenticated(WRONG, ended or "the session is unknown", name)
-            return Arrival(Principal(session.name, session.known_as), session.way)
+            self._tell(session.name, session.left_out, "the identity provider")
+            who = Principal(
+                session.name, session.known_as, left_out=_left_out(session.left_out, f"{session.way}-group")
+            )
+            return Arrival(who, f"{session.way}{_counted(session.left_out)}")
         raise Unauthenticated(NOTHING_SHOWN)
 
     def token(self, shown: Shown) -> Optional[Token]:
@@ -111,8 +125,21 @@ class Authentication:
         """What it stands on now."""
         if session.way == OIDC:
             known = known_groups(rights) if session.cut else None
-            return basis(self.provider.settings, known) if self.provider is not None else None
+            return basis(self.provider.settings, known, session.left_out) if self.provider is not None else None
         return self.passwords.kept(session.name) if self.passwords is not None else None
+
+    def _tell(self, name: str, left_out: int, by: str) -> None:
+        if left_out and by not in self._told:
+            self._told.add(by)
+            logger.warning(
+                "%s names groups that can't be names here (of up to %d letters of ASCII): they are left out, of %s %d; each rule "
+                "that denies something to a group so called counts for whoever was in one. This is said once; the audit file "
+                "counts them for each request",
+                by,
+                MOST_NAME,
+                shown_text(name),
+                left_out,
+            )
 
     async def _by_token(self, text: str, rights: Rights, accounts: Accounts) -> Arrival:
         token = self._tokens.get(digest_of_token(text))
@@ -126,7 +153,7 @@ class Authentication:
             return Arrival(Principal(itself, frozenset([itself]), most=Role[token.role]), f"token {token.name}")
         person = await self._person(token, rights, accounts)
         known = person.known_as | {itself}
-        whose = Principal(person.name, known, most=Role[token.role], doubt=person.doubt)
+        whose = msgspec.structs.replace(person, known_as=known, owner=False, most=Role[token.role])
         return Arrival(whose, f"token {token.name}")
 
     async def _person(self, token: Token, rights: Rights, accounts: Accounts) -> Principal:
@@ -145,3 +172,12 @@ class Authentication:
         if not person.doubt:
             self._known[token.whose] = _Believed(rights, person, now + BELIEVED_S)
         return person
+
+
+def _left_out(number: int, kind: str) -> frozenset[str]:
+    return frozenset([kind]) if number else frozenset()
+
+
+def _counted(number: int) -> str:
+    """For the audit file."""
+    return f", {number} group{'s' * (number > 1)} left out" if number else ""

@@ -60,7 +60,7 @@ class Callers:
             return shown
         if proxied.wrong:
             raise Unauthenticated(WRONG, proxied.wrong)
-        return Shown(user=proxied.user, groups=proxied.groups)
+        return Shown(user=proxied.user, groups=proxied.groups, left_out=proxied.left_out)
 
     async def over_the_network(
         self, path: str, shown: Shown, address: str, authentication: Optional[Authentication], through: str = ""
@@ -90,7 +90,7 @@ class Callers:
             return Caller(heard.name, heard.uid, heard.gid, heard.pid, PEER, via, who, self._grants(who))
         if self.rights is None:
             raise RefusedWith("refused", "the daemon that leads has no --rights: nobody asks it over the network")
-        shown = Shown(heard.bearer, heard.session, heard.user, heard.groups, heard.begun, heard.host)
+        shown = Shown(heard.bearer, heard.session, heard.user, heard.groups, heard.left_out, heard.begun, heard.host)
         return await self.over_the_network(scope["path"], shown, heard.address, authentication, f", through {via}")
 
     def _grants(self, who: Principal) -> Optional[Grants]:

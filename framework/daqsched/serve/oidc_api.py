@@ -104,8 +104,10 @@ def session_of(provider: Provider, named: ProvidedIdentity, rights: Rights, now:
     whole = sum(len(one) + 3 for one in named.groups) * 4 // 3 < MOST_COOKIE - 600
     known = None if whole else known_groups(rights)
     groups = named.groups if known is None else tuple(one for one in named.groups if one in known)
-    tag = tag_of(basis(provider.settings, known))
-    return LoginSession(secrets.token_urlsafe(16), named.name, now + LIFE_S, tag, OIDC, groups, not whole)
+    tag = tag_of(basis(provider.settings, known, named.left_out))
+    return LoginSession(
+        secrets.token_urlsafe(16), named.name, now + LIFE_S, tag, OIDC, groups, not whole, named.left_out
+    )
 
 
 def _ready(request: Request) -> tuple[Authentication, Provider, bytes]:

@@ -20,6 +20,9 @@ HEADER = "x-daqsched-word"
 #: The same for whoever came to a standby over the network: a daemon that knows nothing of them finds no word at all, and refuses.
 WEB_HEADER = "x-daqsched-web-word"
 
+#: The same where groups were left out for their names: a daemon that would not heed it refuses.
+PART_HEADER = "x-daqsched-web-word-in-part"
+
 #: How old a token may be, by the clocks of both machines.
 FRESH_S = 30.0
 
@@ -27,7 +30,7 @@ FRESH_S = 30.0
 REMEMBERED = 100_000
 
 
-_HEADERS = frozenset([HEADER.encode(), WEB_HEADER.encode()])
+_HEADERS = frozenset(one.encode() for one in (HEADER, WEB_HEADER, PART_HEADER))
 
 
 class Untrusted(Exception):
@@ -62,6 +65,7 @@ class PeerToken(msgspec.Struct, frozen=True):
     #: Whom a proxy names that the standby trusts.
     user: str = ""
     groups: tuple[str, ...] = ()
+    left_out: int = 0
     #: Of who logs in by an identity provider: what of it has begun, and by which name the standby was asked.
     begun: str = ""
     host: str = ""
@@ -69,6 +73,8 @@ class PeerToken(msgspec.Struct, frozen=True):
     @property
     def header(self) -> str:
         """Where it stands."""
+        if self.left_out:
+            return PART_HEADER
         return WEB_HEADER if self.address else HEADER
 
 

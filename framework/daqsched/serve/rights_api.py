@@ -13,7 +13,7 @@ from daqsched.engine.permission import target, targets_of
 from daqsched.errors import Unreachable, UserError
 from daqsched.protocol import RightsAnswer
 from daqsched.rights.grants import FARM, Grants, Target
-from daqsched.rights.principal import PREFIXES, Principal
+from daqsched.rights.principal import KEPT_ELSEWHERE, PREFIXES, Principal
 from daqsched.rights.rules import Rights
 from daqsched.rights.verbs import VERBS
 from daqsched.saved_choices import whose as choices_of
@@ -121,4 +121,6 @@ async def _somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
             account = await accounts.account(uid)
             known |= {f"unix-group:{group}" for group in account.groups}
             owner, doubt = owner or is_owner(uid), doubt or account.doubt
-    return Principal(word, known, owner, doubt=doubt)
+    # who is in a group that is kept elsewhere, is told with a log-in there and not before
+    unasked = {f"{prefix}-group" for prefix, _, _ in (one.partition(":") for one in known)} & KEPT_ELSEWHERE
+    return Principal(word, known, owner, doubt=doubt, unasked=frozenset(unasked))

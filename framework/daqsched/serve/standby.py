@@ -249,6 +249,7 @@ class Standby:
             session=caller.shown.session,
             user=caller.shown.user,
             groups=caller.shown.groups,
+            left_out=caller.shown.left_out,
             begun=caller.shown.begun,
             host=caller.shown.host,
         )

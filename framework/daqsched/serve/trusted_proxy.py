@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Optional, Union
 
 from daqsched.errors import UserError
-from daqsched.rights.principal import can_be_name
+from daqsched.rights.principal import can_be_name, possible_groups
 from daqsched.serve.web_rules import Headers, values
 
 #: What the proxy sets in each request.
@@ -30,6 +30,8 @@ class Proxied(NamedTuple):
     user: str
     groups: tuple[str, ...]
     wrong: str = ""
+    #: So many more groups that can't be names.
+    left_out: int = 0
 
 
 class TrustedProxy:
@@ -62,9 +64,12 @@ class TrustedProxy:
         if not users or not users[0]:
             return None
         named = tuple(filter(None, (one.strip() for one in groups[0].split(",")))) if groups else ()
-        if len(named) > MOST_GROUPS or not all(can_be_name(one) for one in (users[0], *named)):
+        if not can_be_name(users[0]):
             return Proxied("", (), "the proxy names somebody in a way that can't be a name")
-        return Proxied(users[0], named)
+        if len(named) > MOST_GROUPS:
+            return Proxied("", (), f"the proxy names {len(named):,} groups, and at most {MOST_GROUPS} are taken")
+        found, left_out = possible_groups(named)
+        return Proxied(users[0], found, left_out=left_out)
 
     def _is_there(self, address: str) -> bool:
         try:

@@ -68,6 +68,8 @@ class Shown(NamedTuple):
     #: Whom a trusted proxy names, and the groups.
     user: str = ""
     groups: tuple[str, ...] = ()
+    #: So many more groups the proxy names that can't be names.
+    left_out: int = 0
     #: Of who logs in by an identity provider: the log-in that this browser has begun, and the name that this port was asked by.
     begun: str = ""
     host: str = ""
