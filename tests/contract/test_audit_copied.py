@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from daqsched.cli import main
 from daqsched.protocol import AuditCopied
 from daqsched.serve import audit_copied
 from daqsched.serve.audit import DONE, Audit, Entry
-from daqsched.serve.audit_copied import PATIENCE_S, CopyWatch, look
+from daqsched.serve.audit_copied import LOG_S, PATIENCE_S, CopyLog, CopyWatch, look
 from daqsched.serve.audit_place import CopiedUpTo, keep
 from webport import WebServe
 
@@ -134,6 +135,45 @@ def test_a_disk_that_hangs_holds_no_status_up(tmp_path: Path, monkeypatch: pytes
         assert await watch.told() == AuditCopied(3) and len(asked) == 3
 
     asyncio.run(ask())
+    audit.close()
+
+
+def test_a_daemon_that_does_not_lead_tells_it_in_its_log_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And when it is over; a disk that hangs holds nothing up."""
+    found, hangs = [AuditCopied(trouble="7 lines wait")], threading.Event()
+
+    def slow(path: Path, now: float) -> AuditCopied:
+        assert hangs.wait(60)
+        return found[0]
+
+    monkeypatch.setattr(audit_copied, "look", slow)
+    clock, audit = Clock(), Audit(tmp_path / "audit.ndjson")
+    log = CopyLog(audit, clock)
+
+    def look_twice() -> None:
+        clock.now += LOG_S + 1
+        log.look()
+        audit.thread.submit(lambda: None).result(30)
+        log.look()
+
+    with caplog.at_level("INFO"):
+        began = time.monotonic()
+        for _ in range(5):
+            log.look()
+        assert time.monotonic() - began < 5 and not caplog.messages
+        hangs.set()
+        for _ in range(3):
+            look_twice()
+        assert caplog.messages == ["of this daemon, which does not lead: 7 lines wait"]
+        found[0] = AuditCopied(3)
+        for _ in range(3):
+            look_twice()
+        assert caplog.messages[1:] == ["the copy of this daemon's audit file is behind no more"]
+        found[0] = AuditCopied(trouble="1 line waits")
+        look_twice()
+        assert len(caplog.messages) == 3
     audit.close()
 
 

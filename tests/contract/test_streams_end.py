@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Callable
 
@@ -161,6 +162,33 @@ def test_who_is_out_of_a_group_sees_no_more_of_a_stream(
             assert ended.wait(5), "and ends in time"
             reading.result(10)
         assert http.get("/v1/status").status_code == 403
+
+
+@pytest.mark.parametrize("where", ["leader", "standby"])
+def test_who_is_out_of_a_group_is_told_so_while_a_long_poll_waits(
+    streams: Streams, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the socket of either; who comes into another group that may, waits on and is answered."""
+    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
+    rules = "version: 1\nrules: [{to: [unix-group:shift, unix-group:crew], role: viewer}]\n"
+    (tmp_path / "rights.yaml").write_text(rules)
+    until(lambda: streams.rights_are("unix-group:shift"), "the group has a rule")
+    groups = [("shift",)]
+    serving = streams.web.serving if where == "leader" else streams.standby
+    serving._ingress._callers.accounts = Accounts(lambda uid: "bob", lambda uid: groups[0])
+    socket = tmp_path / ("door" if where == "leader" else "standby")
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(socket), verify=False), base_url="http://d", timeout=40
+    ) as http:
+        version = http.get("/v1/progress").json()["progress"]["version"]
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(http.get, f"/v1/progress?seen={version}&wait_s=6")
+            with pytest.raises(FutureTimeout):
+                waiting.result(1)
+            groups[0] = ("crew",)
+            assert waiting.result(30).status_code == 200, "who may by another group waits on"
+        status, took_s = ends(http, lambda: groups.__setitem__(0, ("other",)))
+        assert status == 403 and took_s < 5, took_s
 
 
 def test_what_a_directory_said_is_believed_while_it_is_away() -> None:

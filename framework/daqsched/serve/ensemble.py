@@ -21,6 +21,7 @@ from daqsched.errors import DaqschedError, Deposed
 from daqsched.limits import whole
 from daqsched.ports import LAST
 from daqsched.serve.audit import Audit
+from daqsched.serve.audit_copied import CopyLog
 from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.serving import Serving
@@ -93,6 +94,7 @@ class Candidate:
         self._name = name or f"{socket.getfqdn()} (pid {os.getpid()})"
         self._standby = Standby(identity, self._name)
         self._audit = Audit(options.audit)
+        self._copied = CopyLog(self._audit)
         self._serving = Serving(
             options.socket,
             options.group,
@@ -181,6 +183,7 @@ class Candidate:
             if session.lost:
                 session.ensure_ownership()
             self._known = self._known or session.has_framework()
+            self._copied.look()
             # the lease begins a moment after the session
             election.wait(LOOK_S if session.holds() else 0.1)
         return False

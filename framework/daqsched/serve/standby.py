@@ -24,7 +24,7 @@ from daqsched.limits import whole
 from daqsched.protocol import API, Problem, RightsAnswer
 from daqsched.serve import peer_token
 from daqsched.serve.connections import SOCKET
-from daqsched.serve.http import Caller, account_of, caller_of
+from daqsched.serve.http import Caller, account_of, caller_of, grants_now
 from daqsched.serve.peers import Identity
 from daqsched.serve.refusals import refused
 from daqsched.serve.streams import EVENTS, Streams
@@ -51,6 +51,10 @@ ASKED = frozenset(b"accept content-type idempotency-key if-match if-none-match l
 _OF_THE_HOP = frozenset(
     "connection date keep-alive proxy-authenticate proxy-connection server te trailer transfer-encoding upgrade".split()
 )
+
+
+class _Renewed(Exception):
+    """Who asks is in other groups by now, and the leader has to be asked for whoever that is."""
 
 
 class Standby:
@@ -93,7 +97,7 @@ class Standby:
                 why = f"{leader.name} is at work on the state"
             elif leader is not None:
                 try:
-                    found = await self._while_it_leads(leader, request, body)
+                    found = await self._while_it_leads(leader, request, body, safe)
                     if found is None:
                         if not safe:
                             return _lost(f"{leader.name} led, and was followed by another before it answered")
@@ -104,6 +108,9 @@ class Standby:
                         why = self.hopeless or f"{leader.name} is about to lead"
                     else:
                         return self._passed_on(leader, found, request)
+                except _Renewed:
+                    until = time.monotonic() + PATIENCE_S
+                    continue
                 except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                     # it has not heard of it
                     if "certificate" in str(error).lower():
@@ -194,10 +201,12 @@ class Standby:
                 coming.cancel()
                 await asyncio.wait({coming})
 
-    async def _while_it_leads(self, leader: Card, request: Request, body: bytes) -> Optional[httpx.Response]:
+    async def _while_it_leads(
+        self, leader: Card, request: Request, body: bytes, safe: bool
+    ) -> Optional[httpx.Response]:
         """Its answer, of which nothing is read yet; None: another leads by now. One that hangs or was cut off takes
-        questions and never answers."""
-        asked = asyncio.ensure_future(self._ask(leader, request, body))
+        questions and never answers. Raises `_Renewed` where a question that waits is another's by now."""
+        asked, looked = asyncio.ensure_future(self._ask(leader, request, body)), time.monotonic()
         try:
             while True:
                 await asyncio.wait({asked}, timeout=0.2)
@@ -205,6 +214,11 @@ class Standby:
                     return await asked
                 if self.leader not in (leader, None):
                     return None
+                if safe and time.monotonic() - looked >= WHO_S:
+                    looked = time.monotonic()
+                    if await _is_another(request):
+                        await grants_now(request)
+                        raise _Renewed
         finally:
             asked.cancel()
 
