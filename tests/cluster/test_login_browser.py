@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +17,7 @@ from daqsched.serve.web_rules import COOKIE
 from login_page import CONTRAST, READY, SAID, breaches, log_in
 from places import NO_PLACES
 from standby_pair import Pair
+from waiting import until
 from webport import cheap_passwords
 
 RULES = """
@@ -174,3 +177,46 @@ def test_it_can_be_read_in_light_and_dark_and_on_a_small_screen(pair: Pair, page
         assert page.js("document.documentElement.scrollWidth") <= 320
         worst = page.js(CONTRAST)
         assert worst["ratio"] >= 4.5, worst
+
+
+def test_a_page_of_another_site_shows_none_of_ours_in_a_frame(pair: Pair, page: Page) -> None:
+    """Clickjacking: of who has logged in, too. A frame that allows it is shown beside them."""
+    page.open(f"{pair.web.url}/login")
+    log_in(page)
+    page.wait("location.pathname !== '/login'")
+    ours = [f"{pair.web.url}{path}" for path in ("/", "/login", "/plain", "/v1/status")]
+    frames = "".join(f"<iframe src='{url}'></iframe>" for url in [*ours, "data:text/html,seen"])
+
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f"<!doctype html><title>evil</title>{frames}".encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    site = HTTPServer(("127.0.0.1", 0), Site)
+    thread = threading.Thread(target=site.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        page.open(f"http://127.0.0.1:{site.server_address[1]}/")
+        page.wait("document.title === 'evil' && document.readyState === 'complete'")
+
+        def refused() -> list[str]:
+            urls = {one["requestId"]: one["response"]["url"] for one in page.happened("Network.responseReceived")}
+            failed = page.happened("Network.loadingFailed")
+            return sorted(
+                urls[one["requestId"]] for one in failed if one["errorText"] == "net::ERR_BLOCKED_BY_RESPONSE"
+            )
+
+        until(lambda: page.js("1") and refused() == sorted(ours), "each frame is refused", 20)
+        shown = page.call("Page.getFrameTree")["frameTree"]["childFrames"]
+        assert [one["frame"]["url"] for one in shown] == ["data:text/html,seen"]
+    finally:
+        site.shutdown()
+        site.server_close()
+        thread.join()

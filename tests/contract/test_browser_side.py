@@ -5,6 +5,7 @@ Generated from the table of operations, so that a new one is among them.
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import ssl
@@ -15,8 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
+from daqsched.mesos.agents import Agent, Agents
 from daqsched.operations import OPERATIONS
 from daqsched.serve.pages import FILES
+from daqsched.serve.sandbox_api import SandboxRoutes
 from daqsched.serve.web_rules import ANSWERS, BEGUN_COOKIE, COOKIE, PAGE, PAGE_POLICY, POLICY
 from standby_pair import Pair
 from webport import FILE
@@ -220,3 +223,50 @@ def contents(pair: Pair) -> object:
     """All that the daemon would save, but the clock."""
     daemon = pair.web.serve.daemon
     return daemon.ask(lambda engine, now: daemon.contents()).result(10)
+
+
+@pytest.mark.parametrize("at", DOORS)
+def test_no_answer_can_be_shown_in_a_frame(pair: Pair, at: str) -> None:
+    """Clickjacking: each look, page and change, what is there and what is not, for who is known and who is nobody."""
+    asking = Asking(pair, at)
+    nobody = pair.web.through(asking.url, None)
+    own = [JSON, ("origin", asking.url), ("sec-fetch-site", "same-origin")]
+    framed = [("sec-fetch-dest", "iframe"), ("sec-fetch-site", "cross-site"), ("accept", "text/html")]
+    answers = [found.ask("GET", path, headers) for path in [*GETS, "/nowhere", "/v1/x"] if "events" not in path
+               for found, headers in ((asking, []), (asking, framed))]  # fmt: skip
+    answers += [nobody.get(path, headers=one) for path in [*GETS, "/nowhere"] for one in (framed, framed[2:])]
+    answers += [asking.ask("POST", path, own, {}) for path in POSTS if path not in ("/v1/logout", "/v1/oidc")]
+    answers += [asking.ask("GET", "/", [("host", "evil.example")]), asking.ask("DELETE", "/", [])]
+    assert {one.status_code for one in answers} >= {200, 303, 400, 401, 403, 404, 405, 421}
+    for one in answers:
+        assert one.headers.get_list("x-frame-options") == ["DENY"], one.url
+        (policy,) = one.headers.get_list("content-security-policy")
+        assert "frame-ancestors 'none'" in policy.split("; "), one.url
+
+
+HTML = b"<!doctype html><script>alert(document.domain)</script><svg onload=alert(1)>\x1b[2J\x00\xff"
+
+
+@pytest.mark.parametrize("at", DOORS)
+def test_what_is_in_a_sandbox_is_never_a_page(pair: Pair, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program may write any file: its bytes come as JSON, in base64, by a POST that no link and no form sends."""
+
+    async def registered(api: SandboxRoutes, master: str) -> dict[str, Agent]:
+        return {"a1": Agent("a1", ("hlt01",), "127.0.0.1:5051")}
+
+    async def read(agents: Agents, agent: Agent, *about: Any) -> bytes:
+        return HTML
+
+    monkeypatch.setattr(SandboxRoutes, "_registered", registered)
+    monkeypatch.setattr(Agents, "read", read)
+    asking = Asking(pair, at)
+    own = [JSON, ("origin", asking.url), ("sec-fetch-site", "same-origin")]
+    piece = {"agent_id": "a1", "task_id": "readout@hlt01.1", "stream": "stdout", "offset": 0, "length": 100}
+    found = asking.ask("POST", "/v1/sandboxes/read", own, {"pieces": [piece]})
+    assert found.status_code == 200, found.text
+    assert found.headers["content-type"] == "application/json" and found.headers["x-content-type-options"] == "nosniff"
+    assert b"<" not in found.content and base64.b64decode(found.json()["data"][0]) == HTML
+    for path in ("/v1/sandboxes/read", "/v1/sandboxes"):
+        assert asking.ask("GET", path, []).status_code == 405
+        form = [("content-type", "application/x-www-form-urlencoded"), ("origin", asking.url)]
+        assert asking.ask("POST", path, form, {"pieces": [piece]}).status_code == 403
