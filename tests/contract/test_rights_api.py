@@ -16,7 +16,7 @@ from builders import HAPPENED, job, offer
 from daqsched.client import Client
 from daqsched.engine import events
 from daqsched.engine.permission import NEEDS
-from daqsched.errors import DaqschedError, Refused, Unreachable
+from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.operations import ANYBODY, OPERATIONS
 from daqsched.rights.rules import RightsError
 from daqsched.rights.verbs import VERBS, Role
@@ -182,6 +182,9 @@ def test_of_somebody_else_admins_are_told(door: Door) -> None:
     )
     with pytest.raises(DaqschedError, match="there is no person and no account 'no-such-name-x'"):
         client.rights("no-such-name-x")
+    for odd in ("\0", "unix:a\0b", "a\x1b[2J", "a\u202eb"):
+        with pytest.raises(UserError, match="there is no person and no account '"):
+            client.rights(odd)
     assert client.rights("", "readout", "hlt01").verbs["stop"] == ""
     client.close()
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from daqsched.engine.permission import target, targets_of
 from daqsched.errors import Unreachable, UserError
+from daqsched.limits import shown
 from daqsched.protocol import RightsAnswer
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import KEPT_ELSEWHERE, PREFIXES, Principal
@@ -106,6 +107,8 @@ async def _somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:
     prefix, colon, name = word.partition(":")
     if colon and prefix not in PREFIXES:
         raise UserError(f"{prefix!r} is not a prefix of identities: one of {', '.join(PREFIXES)}")
+    if not word.isprintable():
+        raise UserError(f"there is no person and no account {shown(word)}")
     known = frozenset([word]) if colon else frozenset(rights.people.get(word, ()))
     if not known:
         known = frozenset([f"unix:{word}"])
