@@ -298,7 +298,6 @@ def test_tab_completes_states(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
         (("--except", "@h[1-2]"), {"h3"}),
         (("--except", "h2", "--except", "daq-a@h3"), {"h1"}),
         (("--only", "@h[1-2]", "--except", "h1"), {"h2"}),
-        (("--except", "daq-b"), {"h1", "h2", "h3"}),
     ],
 )
 def test_a_preflight_asks_no_host_that_is_excepted(
@@ -312,3 +311,57 @@ def test_a_preflight_asks_no_host_that_is_excepted(
     said = run("preflight", file, *words, "--timeout", "0.3", "--json", status=4)
     found = msgspec.json.decode(said[said.index("{") :])
     assert {host for wall in found["wall"] for host in wall["hosts"]} == asked
+
+
+#: What is typed behind a file of a job daq-a on h1 to h3, where the farm has gone@h9, too -> the word that is a mistake.
+MISTYPED = [
+    (("--only", "daq-b"), "daq-b"),
+    (("--only", "daq-a", "--only", "daq-b"), "daq-b"),
+    (("--only", "@h4"), "@h4"),
+    (("--only", "daq-a@h[4-9]", "--only", "@h1"), "daq-a@h[4-9]"),
+    (("--only", "d?q-b", "--only", "gone"), "d?q-b"),
+    (("--only", "h1"), "h1"),
+    (("--only", "daq-a", "--only", "gone@h*"), ""),
+    (("--only", "@h9", "--only", "@h[3-4]", "--only", "daqsched-forward"), ""),
+]
+
+
+@pytest.mark.parametrize(("words", "wrong"), MISTYPED)
+@pytest.mark.parametrize("command", ["apply", "plan", "propose", "preflight", "apply --preflight"])
+def test_a_selection_that_fits_nothing_is_a_mistake_whatever_the_others_fit(
+    serve: Serve, run: Run, tmp_path: Path, command: str, words: tuple[str, ...], wrong: str
+) -> None:
+    """It was taken in silence, and what was meant left as it was. What only the farm has is meant as well."""
+    launched(serve, "gone")
+    serve.client.apply(Spec(jobs=(job("gone", "h9"),)), "moved")
+    file = tmp_path / "farm.py"
+    file.write_text('from daqsched import Job\njobs = [Job("daq-a", "/bin/true", hosts="h[1-3]")]\n')
+    verb, *more = command.split()
+    more += {"apply": ["--no-wait", "--no-look"], "preflight": ["--timeout", "0.3"]}.get(verb, [])
+    before = serve.client.info().revision
+    if wrong:
+        said = run(verb, file, *words, *more, status=2)
+        assert f"nothing was done: --only {wrong} matches nothing of the file or the farm" in said
+        assert serve.client.info().revision == before
+    elif command in ("apply", "propose"):
+        run(verb, file, *words, *more)
+    elif command == "plan":
+        run(verb, file, *words, *more, status=6)
+
+
+@pytest.mark.parametrize("words", ["h4", "daq-b", "@h[4-9]", "daq-a@h4", "@x*", "h2 h4"])
+@pytest.mark.parametrize("command", ["preflight", "apply --preflight"])
+def test_who_is_excepted_and_not_there_is_a_mistake(
+    serve: Serve, run: Run, tmp_path: Path, command: str, words: str
+) -> None:
+    """A slip of the finger, and the host that is down is waited for."""
+    launched(serve, "gone")
+    file = tmp_path / "farm.py"
+    file.write_text('from daqsched import Job\njobs = [Job("daq-a", "/bin/true", hosts="h[1-3]")]\n')
+    verb, *more = command.split()
+    excepted = [word for one in words.split() for word in ("--except", one)]
+    last = words.split()[-1]
+    said = run(verb, file, *more, *excepted, status=2)
+    name = last if "@" in last else f"@{last}"
+    assert f"nothing was asked: --except {name} matches no job and no host of the file" in said
+    assert serve.client.info().revision == 1

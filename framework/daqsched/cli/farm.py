@@ -12,7 +12,7 @@ import click
 
 from daqsched.cli.completion import names, states_offered
 from daqsched.cli.confirming import confirmed, stops_options
-from daqsched.cli.jobfiles import evaluated
+from daqsched.cli.jobfiles import ensure_matches, evaluated
 from daqsched.cli.options import (
     at_least,
     history_message_option,
@@ -100,11 +100,12 @@ def apply(
     spec, choices = evaluated(file, settings, part)
     if only:
         choices = None  # what shifters may stays as it is
-    client = connect(path)
-    if preflight and spec.jobs:
-        _ask_first(client, spec, only, as_json, without)
-    elif without:
+    if without and not preflight:
         raise UserError("--except says whom a --preflight does not ask")
+    client = connect(path)
+    ensure_matches(client, spec, only)
+    if preflight and (spec.jobs or without):
+        _ask_first(client, spec, only, as_json, without)
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
     applied = confirmed(
         lambda agreed: client.apply(
@@ -156,7 +157,9 @@ def plan(
 
     spec, choices = evaluated(file, settings, part)
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
-    found = connect(path).plan(spec, only, strategy, take, choices if not only else None)
+    client = connect(path)
+    ensure_matches(client, spec, only)
+    found = client.plan(spec, only, strategy, take, choices if not only else None)
     if as_json:
         print_json(found)
     else:

@@ -9,6 +9,7 @@ from typing import Any, Sequence
 import click
 
 from daqsched.cli.completion import names
+from daqsched.cli.jobfiles import ensure_matches
 from daqsched.cli.options import at_least, json_option, set_option
 from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning
@@ -62,7 +63,10 @@ def preflight(
     from daqsched.jobfile.variables import parse
     from daqsched.terminal import preflight_table
 
-    answer = ask(connect(path), load(file, parse(settings)), only, timeout, as_json, without)
+    spec = load(file, parse(settings))
+    client = connect(path)
+    ensure_matches(client, spec, only)
+    answer = ask(client, spec, only, timeout, as_json, without)
     if as_json:
         print_json(answer)
     else:

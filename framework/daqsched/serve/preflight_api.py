@@ -15,9 +15,11 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.match import by_attributes
 from daqsched.engine.preflight_steps import why_waiting
 from daqsched.errors import Forgotten, UserError
+from daqsched.hosts import expand
 from daqsched.jobfile.conflicts import check
+from daqsched.limits import some
 from daqsched.protocol import PreflightAnswer, PreflightBegun, PreflightRequest
-from daqsched.select import selection
+from daqsched.select import Idle, selection
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import route, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
@@ -26,6 +28,18 @@ from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
 from daqsched.spec import JobSpec
 from daqsched.views.snapshot import snapshot
+
+
+def look_at_words(body: PreflightRequest, hosts_of: Callable[[JobSpec], Collection[str]], deadline: Deadline) -> None:
+    """Raise `UserError` where a word of those that are not to be asked fits nothing that the file names: it was mistyped, and who
+    is meant is asked."""
+    fits, idle = selection(body.without), Idle(body.without)
+    named = ((job.name, host) for job in body.spec.jobs for host in expand(job.hosts) or hosts_of(job) or ("",))
+    for key in deadline.each(named if body.without else ()):
+        if fits(*key):
+            idle.see(*key)
+    if idle.words:
+        raise UserError(f"nothing was asked: --except {some(idle.words, ' ')} matches no job and no host of the file")
 
 
 class PreflightRoutes:
@@ -60,6 +74,7 @@ class PreflightRoutes:
 
         def work(deadline: Deadline) -> tuple[Any, dict[str, str]]:
             check(body.spec)
+            look_at_words(body, hosts_of, deadline)
             meant, left_out = selection(body.select), selection(body.without) if body.without else None
             chosen = deadline.within(
                 meant if left_out is None else lambda job, host: meant(job, host) and not left_out(job, host)
