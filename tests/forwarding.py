@@ -35,9 +35,11 @@ class Printer:
         start: int = 0,
         labels: Mapping[str, str] | None = None,
         release: str = "",
+        farm: str = "",
     ) -> None:
+        """``farm``: the id of its framework, which Mesos has in the path of its sandbox."""
         self.id = secrets.token_urlsafe(8)
-        self.sandbox = spool.parent / f"sandbox-{self.id}"
+        self.sandbox = spool.parent / (f"frameworks/{farm}" if farm else "") / f"sandbox-{self.id}"
         self.path = self.sandbox / name
         self.registration = spool / STREAMS_DIR / f"{self.id}.json"
         self.link = spool / LINKS_DIR / self.id

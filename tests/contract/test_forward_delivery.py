@@ -43,8 +43,8 @@ def start(elastic: FakeElastic, spool: Path) -> Iterator[Callable[..., Forwarder
     """Starts a forwarder; what still runs at the end is told to stop and must do so well."""
     started = []
 
-    def begin(*options: str) -> ForwarderProcess:
-        started.append(ForwarderProcess(spool, elastic.url, "logs", *options))
+    def begin(*options: str, **more: Any) -> ForwarderProcess:
+        started.append(ForwarderProcess(spool, elastic.url, "logs", *options, **more))
         return started[-1]
 
     yield begin
@@ -534,6 +534,44 @@ def test_a_second_forwarder_is_well_while_it_stands_by(
         assert heard.recv(4096) == b"WATCHDOG=1"
         assert first.stop() == 0
         until(lambda: heard.recv(4096) == b"STATUS=", "it stands by no more")
+
+
+@pytest.mark.parametrize("theirs", ["prints on", "waits", "has gone"])
+def test_two_farms_forwarders_that_are_to_go_do_not_wait_for_each_other_for_ever(
+    elastic: FakeElastic, spool: Path, start: Start, monkeypatch: pytest.MonkeyPatch, theirs: str
+) -> None:
+    """Each is to go when all of its own farm is stored: the other one's streams, and its executor's, are not waited for, and it
+    takes over."""
+    forwarders = [Printer(spool, "daqsched-forward", name="executor.log", farm=farm) for farm in ("F1", "F2")]
+    jobs = [Printer(spool, "readout", farm=farm) for farm in ("F1", "F2")]
+    processes = []
+    for number, printer in enumerate(forwarders):
+        monkeypatch.setenv("DAQSCHED_TASK_ID", printer.stream.task_id)
+        processes.append(start(config=Forwarding(until_empty=True)))
+        until(lambda: number == 0 or "stands by until its end" in processes[1].errors, "it stands by")  # noqa: B023
+        until(lambda: (spool / "forward" / "status.json").exists(), "the first one holds the lock")
+    jobs[0].print("last words\n")
+    jobs[1].print("theirs\n")
+    until(lambda: sorted(elastic.messages()) == ["last words", "theirs"], "stored")
+    assert processes[0].process.poll() is None, "its own job may print more"
+    if theirs == "has gone":
+        jobs[1].die()
+    jobs[0].die()
+
+    def ended() -> bool:
+        if theirs == "prints on":
+            jobs[1].print("more\n")
+        return processes[0].process.poll() is not None
+
+    until(ended, "the first one's end")
+    assert processes[0].process.poll() == 0
+    forwarders[0].die()
+    if theirs != "has gone":
+        jobs[1].print("the end\n")
+        until(lambda: "the end" in elastic.messages(), "the other one has taken over")
+        assert processes[1].process.poll() is None
+        jobs[1].die()
+    until(lambda: processes[1].process.poll() == 0, "its end")
 
 
 def test_a_second_forwarder_that_waits_can_be_stopped(spool: Path, start: Start) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-from builders import World, job, of, offer, progress, rows
+from builders import World, job, of, offer, progress, rows, turn
 from daqsched.confirm import ALL
 from daqsched.engine import commands, events
 from daqsched.engine.backoff import CAP_S
@@ -492,6 +492,43 @@ def test_progress_is_complete_only_when_all_run_what_was_applied() -> None:
     world.apply(job(release="r2"))
     found = progress(world.engine, lambda a, b: True, world.now, 10)
     assert not found.complete and found.lagging[0].state == "STOPPING"
+
+
+@pytest.mark.parametrize("lost", ["TASK_UNREACHABLE", "TASK_UNKNOWN"])
+@pytest.mark.parametrize("then", ["another release", "another daemon", "out of the file", "a rollout"])
+def test_a_lost_agent_s_version_is_what_runs_there_and_not_what_is_desired(lost: str, then: str) -> None:
+    """The program may well run on, whatever was applied meanwhile; when the host is back it is replaced."""
+    world = World(["hlt01", "hlt02"])
+    both = job(hosts="hlt[01-02]", release="r1")
+    world.start(both)
+    away = world.task_of("readout", "hlt02")
+    world.report(away, lost)
+    if then == "out of the file":
+        world.apply(job(hosts="hlt01", release="r2"), agreed=9)
+    else:
+        strategy = Strategy(batches=(1,), ready_s=0.0) if then == "a rollout" else None
+        world.apply(job(hosts="hlt[01-02]", release="r2"), agreed=9, strategy=strategy)
+    for _ in range(3):
+        task = world.engine.instances["readout", "hlt01"].record.task
+        if task is not None and task.killed:
+            world.report(task.id, "TASK_KILLED")
+        world.filtered.add("hlt02")
+        world.offers()
+        for started in set(world.tasks) - world.running - {away}:
+            world.report(started)
+        world.say(events.Ticked())
+    if then == "another daemon":
+        world.restart()
+        world.register()
+        world.report(away, lost)
+    assert row(world).release == "r2"
+    there = row(world, host="hlt02")
+    assert (there.release, there.state) == ("r1", lost.partition("_")[2])
+    world.report(away)
+    for _ in range(4):
+        turn(world)
+        world.say(events.Ticked())
+    assert ("readout", "hlt02") not in world.engine.instances or row(world, host="hlt02").release == "r2"
 
 
 RandomFarm.TestCase.settings = settings(

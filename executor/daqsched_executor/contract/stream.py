@@ -106,6 +106,11 @@ FURTHEST = (1 << 62) - 1
 _ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
 
+def farm_of(stream: Stream) -> str:
+    """The id of the Mesos framework whose task it is, which the path of its sandbox has; empty: none is known."""
+    return stream.path.partition("/frameworks/")[2].partition("/")[0]
+
+
 def can_be_path(text: str) -> bool:
     """Whether the system's calls take it, as the name of something or of nothing; they raise ValueError for others."""
     try:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Union
 
 from ...contract import Forwarding
+from ...contract.stream import farm_of
 from ..documents.batch import BODY, Batch, Documents
 from ..documents.record import index_of
 from ..journal.journal import Journal
@@ -90,11 +91,13 @@ class Reader:
         return min((micros for micros in times if micros is not None), default=None)
 
     def empty(self, but: str) -> bool:
-        """Whether no stream is left but those of this task, of which all is stored."""
+        """Whether no stream is left but those of this task, of which all is stored. Those of another farm on the machine don't
+        count: its forwarder stands by until our end, and goes on with them."""
         sources = self._spool.sources.values()
-        return not self.journal.outstanding and all(
-            source.stream.task_id == but and not source.waiting for source in sources
-        )
+        farms = {"", *(farm_of(one.stream) for one in sources if one.stream.task_id == but)}
+        mine = [one for one in sources if farm_of(one.stream) in farms or len(farms) == 1]
+        stored = not self.journal.outstanding or len(mine) < len(sources)
+        return stored and all(one.stream.task_id == but and not one.waiting for one in mine)
 
     def look(self) -> None:
         """See what changed in the files, and take away the streams that have ended."""
