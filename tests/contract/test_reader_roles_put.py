@@ -73,6 +73,8 @@ class Security:
         #: After so many changes it refuses all; and whether each change is made before that.
         self.most_changes: Optional[int] = None
         self.changes: list[str] = []
+        #: What is done and never answered.
+        self.swallows = ""
         security = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -81,6 +83,9 @@ class Security:
             def do(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
                 status, answer = security.answer(self.command, self.path, body)
+                if security.swallows and f"{self.command} {self.path}".startswith(security.swallows):
+                    self.close_connection = True
+                    return
                 text = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("X-Elastic-Product", "Elasticsearch")
@@ -255,6 +260,23 @@ def test_a_password_that_may_be_known_there_is_kept_and_used(security: Security,
     path.unlink()
     path.symlink_to(tmp_path / "rights.yaml")
     assert apply(security, tmp_path).exit_code == 2 and "alice" not in security.known["user"]
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_an_answer_that_is_lost_loses_no_password(security: Security, tmp_path: Path, is_made: bool) -> None:
+    """Whether the user was made or not: the file has the password that counts, and the next call goes on."""
+    security.swallows = "PUT /_security/user/alice"
+    done = apply(security, tmp_path)
+    assert done.exit_code == 3 and "does not answer" in done.stderr and "4 of 7 changes were made" in done.stderr
+    path = tmp_path / "passwords" / "alice"
+    before = path.read_text()
+    security.swallows = ""
+    if not is_made:
+        del security.known["user"]["alice"]
+    done = apply(security, tmp_path)
+    assert (
+        done.exit_code == 0 and path.read_text() == before == f"alice:{security.known['user']['alice']['password']}\n"
+    )
 
 
 def test_what_people_gave_a_user_by_hand_is_kept(security: Security, tmp_path: Path) -> None:

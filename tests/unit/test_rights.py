@@ -366,6 +366,23 @@ def test_who_is_not_told_in_full_may_no_more_than_whoever_it_is(
         assert whole.everywhere(verb) or not doubted.everywhere(verb)
 
 
+@pytest.mark.parametrize("door", ["unix", "password", "proxy", "oidc"])
+def test_a_deny_of_an_identity_counts_at_its_door_and_one_of_a_person_at_each(door: str) -> None:
+    """So a farm can give less to who comes by a password; and nobody escapes what he is denied by another door."""
+    text = """
+version: 1
+people: {bob: ["unix:bob", "password:bob", "proxy:bob", "oidc:bob"]}
+rules:
+  - {to: bob, role: expert}
+  - {to: ["unix:bob", "unix-group:trainees"], deny: stop}
+  - {to: bob, deny: restart}
+"""
+    groups = ["unix-group:trainees"] if door == "unix" else []
+    mine = Grants(read(text, "r.yaml"), Principal("bob", frozenset([f"{door}:bob", *groups])))
+    assert bool(mine.why_not("stop", READOUT)) == (door == "unix")
+    assert mine.why_not("restart", READOUT) and not mine.why_not("apply", READOUT)
+
+
 def test_what_is_in_doubt_says_so() -> None:
     """Which is no reason to look for a rule that is for somebody else."""
     text = "version: 1\nrules:\n - {to: known, role: expert}\n - {to: unix-group:x, deny: apply, on: '@ctl*'}"
