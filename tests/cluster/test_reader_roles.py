@@ -99,6 +99,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
         )
         assert done.exit_code == 0 and not done.stderr, done.output
         people = {f"file-{name}": User(PASSWORD, (), {"none": ["read"]}) for name in WHO}
+        for name, rights_there in (("keeper", ["manage_security", "monitor"]), ("blind", ["manage_security"])):
+            people[name] = User(PASSWORD, rights_there)
         made.up(agents=0, elasticsearch_=True, users={"admin": User(PASSWORD), **people})
         config = Path(made.members["elasticsearch"].env["ES_PATH_CONF"]) / "roles.yml"
         # by other names than those that --apply makes: a role of a file hides one of its name
@@ -236,13 +238,26 @@ def test_a_failure_halfway_is_told_and_the_same_again_goes_on(licensed: Secure) 
 
 
 def test_who_may_not_change_security_is_told_and_changes_nothing(licensed: Secure) -> None:
-    """An account without manage_security: one sentence that names the right."""
-    user = licensed.folder / "poor"
-    user.touch(0o600)
-    user.write_text(f"file-boss:{PASSWORD}\n")
+    """One sentence that names the right that is missing; those of the page are enough."""
     before = licensed.kept()
-    done = licensed.apply(RIGHTS, "--elasticsearch-user-file", str(user))
-    assert done.exit_code == 5 and "manage_security" in done.stderr and licensed.kept() == before, done.output
+
+    def by(name: str, *more: str) -> Result:
+        user = licensed.folder / f"as-{name}"
+        user.touch(0o600)
+        user.write_text(f"{name}:{PASSWORD}\n")
+        return licensed.apply(RIGHTS, "--elasticsearch-user-file", str(user), *more)
+
+    for name, right, more in (
+        ("file-boss", "monitor", ()),
+        ("file-boss", "manage_security", ("--document-level",)),
+        ("blind", "monitor", ()),
+    ):
+        done = by(name, *more)
+        assert done.exit_code == 5 and f"the cluster's right {right})" in done.stderr, done.output
+    for name, more in (("keeper", ()), ("blind", ("--document-level",))):
+        done = by(name, *more)
+        assert done.exit_code == 0 and "Nothing is to be changed" in done.stdout, done.output
+    assert licensed.kept() == before
 
 
 def test_addresses_of_mail_are_taken_apart_as_the_official_module_does(licensed: Secure) -> None:

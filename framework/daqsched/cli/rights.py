@@ -74,7 +74,7 @@ def check(file: Path) -> None:
 )
 @click.option("--yaml", "as_yaml", is_flag=True, help="As a file roles.yml for each node, not as JSON.")
 @click.option(
-    "--apply", "put", is_flag=True, help="Put them into Elasticsearch; takes the right manage_security there."
+    "--apply", "put", is_flag=True, help="Put them into Elasticsearch; takes the rights manage_security and monitor."
 )
 @click.option(
     "--passwords-in",

@@ -89,7 +89,7 @@ class SecurityStep(NamedTuple):
 
 def has_documents(client: Elastic) -> bool:
     """Whether its licence has document-level security. Raises as `Elastic.ask`, and `Refused`."""
-    answer = _asked(client, "GET", "/_license", what="see the licence")
+    answer = _asked(client, "GET", "/_license", what="see the licence", right="monitor")
     found = client.read(answer.body, _Licenced).license
     return found.status == "active" and found.type in DOCUMENTS
 
@@ -257,11 +257,13 @@ def _index(one: Mapping[str, Any]) -> dict[str, Any]:
     return {**left, "query": query}
 
 
-def _asked(client: Elastic, method: str, path: str, body: Any = None, what: str = "") -> Answer:
+def _asked(
+    client: Elastic, method: str, path: str, body: Any = None, what: str = "", right: str = "manage_security"
+) -> Answer:
     answer = client.ask(method, path, body)
     if answer.status >= 300:
-        right = "this takes the right manage_security" if answer.status == 403 else "it says why"
-        raise Refused(f"Elasticsearch at {client.nodes} does not let us {what} ({right}): {answer.why}")
+        takes = f" (this takes the cluster's right {right})" if answer.status == 403 else ""
+        raise Refused(f"Elasticsearch at {client.nodes} does not let us {what}{takes}: {answer.why}")
     return answer
 
 
