@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -93,7 +94,15 @@ def whole(body: bytes, head: bytes = HEAD) -> Callable[[Hostile], Iterator[bytes
     return once(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
 
-BOMB = gzip.compress(b"{" + b" " * (200 << 20) + b"}", 9)
+@cache
+def packed() -> bytes:
+    """Made when a test needs it: each worker reads this file, and one sends it."""
+    return gzip.compress(b"{" + b" " * (200 << 20) + b"}", 9)
+
+
+def bomb(server: Hostile) -> Iterator[bytes]:
+    return whole(packed(), HEAD + b"Content-Encoding: gzip\r\n")(server)
+
 
 #: What is done, and what is said of it.
 DEEDS = {
@@ -116,7 +125,7 @@ DEEDS = {
     "dripping body": (for_ever(HEAD + b"\r\n", b" ", 0.05), "did not answer within 1 s"),
     "length that never comes": (for_ever(HEAD + b"Content-Length: 99999999999\r\n\r\n{", b"", 0.05), "did not answer"),
     "cut off": (once(HEAD + b"Content-Length: 100\r\n\r\n{"), "does not answer"),
-    "gzip bomb": (whole(BOMB, HEAD + b"Content-Encoding: gzip\r\n"), "answers compressed"),
+    "gzip bomb": (bomb, "answers compressed"),
     "redirect to a file": (
         once(b"HTTP/1.1 302 Found\r\nLocation: file:///etc/shadow\r\n\r\n"),
         "redirects to another place",
@@ -141,6 +150,8 @@ DEEDS = {
 def deed(request: pytest.FixtureRequest) -> Iterator[tuple[Hostile, str]]:
     """A server that does one of these, and the sentence."""
     act, sentence = DEEDS[request.param]
+    if act is bomb:
+        packed()  # before anybody waits for it
     made = Hostile(act)
     yield made, sentence
     made.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -83,7 +84,13 @@ class Step(NamedTuple):
 def file_of(doors: Doors, **given: str) -> Any:
     path = doors.web.folder / "choices.py"
     path.write_text(FILE)
-    return load_with_choices(path, given)
+    return evaluated(path, tuple(given.items()))
+
+
+@cache
+def evaluated(path: Path, given: tuple[tuple[str, str], ...]) -> Any:
+    """The same for the same file and values, hundreds of times: nothing changes what it comes to."""
+    return load_with_choices(path, dict(given))
 
 
 def settable(doors: Doors, of: str) -> Any:

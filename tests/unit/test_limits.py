@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import msgspec
 import pytest
@@ -75,8 +76,15 @@ def test_a_request_is_read_as_it_was_written(path: str) -> None:
     assert read(msgspec.json.encode(REQUESTS[path]), type(REQUESTS[path])) == REQUESTS[path]
 
 
-NAMES = ",".join(f'"{number:07x}":""' for number in range(900_000))
-WORDS = ",".join(['""'] * 900_000)
+@cache
+def names() -> str:
+    """Made when a test needs them: each worker reads this file, and what is in its cases it would keep."""
+    return ",".join(f'"{number:07x}":""' for number in range(900_000))
+
+
+@cache
+def words() -> str:
+    return ",".join(['""'] * 900_000)
 
 
 def jobs(*fields: str) -> str:
@@ -86,21 +94,21 @@ def jobs(*fields: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "made_of",
     [
-        pytest.param('{"spec":{"jobs":[]},' + NAMES + "}", id="fields of the request"),
-        pytest.param('{"spec":{' + NAMES + "}}", id="fields of the spec"),
-        pytest.param(jobs(NAMES), id="fields of a job"),
-        pytest.param(jobs('"env":{' + NAMES + "}"), id="a mapping"),
-        pytest.param(jobs('"stop":{' + NAMES + "}"), id="fields of a part"),
-        pytest.param(jobs(*['"env":{}'] * 250_000), id="jobs"),
-        pytest.param('{"spec":{"jobs":[' + WORDS + "]}}", id="jobs that are none"),
-        pytest.param('{"spec":{"logging":{"files":[' + WORDS + "]}}}", id="files"),
-        pytest.param('{"spec":{},"only":[' + WORDS + "]}", id="words"),
-        pytest.param('{"spec":{"jobs":[' + "0," * 7_000_000 + "0]}}", id="more commas than any"),
+        pytest.param(lambda: '{"spec":{"jobs":[]},' + names() + "}", id="fields of the request"),
+        pytest.param(lambda: '{"spec":{' + names() + "}}", id="fields of the spec"),
+        pytest.param(lambda: jobs(names()), id="fields of a job"),
+        pytest.param(lambda: jobs('"env":{' + names() + "}"), id="a mapping"),
+        pytest.param(lambda: jobs('"stop":{' + names() + "}"), id="fields of a part"),
+        pytest.param(lambda: jobs(*['"env":{}'] * 250_000), id="jobs"),
+        pytest.param(lambda: '{"spec":{"jobs":[' + words() + "]}}", id="jobs that are none"),
+        pytest.param(lambda: '{"spec":{"logging":{"files":[' + words() + "]}}}", id="files"),
+        pytest.param(lambda: '{"spec":{},"only":[' + words() + "]}", id="words"),
+        pytest.param(lambda: '{"spec":{"jobs":[' + "0," * 7_000_000 + "0]}}", id="more commas than any"),
     ],
 )
-def test_no_body_keeps_the_decoder_long(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_body_keeps_the_decoder_long(made_of: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     """It lets no other thread work meanwhile: nothing is made of more than a whole job at once."""
     made: list[int] = []
     decode = msgspec.json.decode
@@ -112,7 +120,7 @@ def test_no_body_keeps_the_decoder_long(text: str, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(msgspec.json, "decode", noted)
     with pytest.raises(UserError) as error:
-        read(text.encode(), ApplyRequest)
+        read(made_of().encode(), ApplyRequest)
     assert len(str(error.value)) < 2000 and max(made, default=0) <= TABLE["a whole job, as JSON"].most
 
 
