@@ -99,6 +99,9 @@ class Quiet:
             self.launched += [one.payload.task_id for one in command.tasks]
 
 
+Look = Callable[[Engine, float], None]
+
+
 class AtOnce(Daemon):
     """A daemon whose loop is a call: what is asked is answered when `request` returns."""
 
@@ -111,11 +114,18 @@ class AtOnce(Daemon):
     def put(self, event: events.Event) -> None:
         self._work([event], self.edge)
 
-    def request(self, event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Any:
-        before = self.engine.revision.spec if self.engine.revision is not None else EMPTY
-        done = super().request(event, grants, terms)
+    def request(
+        self,
+        event: events.Event,
+        grants: Optional[Grants],
+        terms: Terms = ANYHOW,
+        before: Optional[Look] = None,
+        after: Optional[Look] = None,
+    ) -> Any:
+        spec = self.engine.revision.spec if self.engine.revision is not None else EMPTY
+        done = super().request(event, grants, terms, before, after)
         verdict: Verdict = done.exception() or done.result()  # type: ignore[assignment]  # what it raises is one
-        self.heard.append(Heard(event, grants, before, verdict))
+        self.heard.append(Heard(event, grants, spec, verdict))
         return done
 
     def _enqueue(self, item: Any) -> None:

@@ -23,7 +23,6 @@ from daqsched.cli import main
 from daqsched.client import Client
 from daqsched.engine import commands, events
 from daqsched.engine.engine import Engine
-from daqsched.engine.repeats import ANYHOW, Terms
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
@@ -470,9 +469,9 @@ def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.Monkey
         asked.append("look")
         return ask(question)
 
-    def change(event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Future[Accepted]:
+    def change(event: events.Event, grants: Optional[Grants], *rest: Any, **looks: Any) -> Future[Accepted]:
         asked.append(type(event).__name__)
-        return request(event, grants)
+        return request(event, grants, *rest, **looks)
 
     monkeypatch.setattr(serve.daemon, "ask", look)
     monkeypatch.setattr(serve.daemon, "request", change)
@@ -496,9 +495,9 @@ def test_a_rollback_is_told_from_an_apply_of_the_same(serve: Serve, monkeypatch:
     asked: list[Any] = []
     request = serve.daemon.request
 
-    def change(event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Future[Accepted]:
+    def change(event: events.Event, grants: Optional[Grants], *rest: Any, **looks: Any) -> Future[Accepted]:
         asked.append(event)
-        return request(event, grants)
+        return request(event, grants, *rest, **looks)
 
     monkeypatch.setattr(serve.daemon, "request", change)
     serve.client.rollback(1)
@@ -526,11 +525,11 @@ def test_an_apply_that_would_change_nothing_is_not_answered_from_a_look_that_is_
     base = serve.client.history()[0].digest
     request = serve.daemon.request
 
-    def quicker(event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Any:
+    def quicker(event: events.Event, grants: Optional[Grants], *rest: Any, **looks: Any) -> Any:
         """A rollback comes first."""
         monkeypatch.setattr(serve.daemon, "request", request)
         serve.daemon.request(events.JobsApplied(first, "bob", "back"), None).result(20)
-        return request(event, grants)
+        return request(event, grants, *rest, **looks)
 
     monkeypatch.setattr(serve.daemon, "request", quicker)
     applied = serve.client.apply(second)
@@ -557,11 +556,11 @@ def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monke
     base = serve.client.history()[0].digest
     request = serve.daemon.request
 
-    def quicker(event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Any:
+    def quicker(event: events.Event, grants: Optional[Grants], *rest: Any, **looks: Any) -> Any:
         """An apply of somebody else's comes first."""
         monkeypatch.setattr(serve.daemon, "request", request)
         serve.daemon.request(events.JobsApplied(Spec(jobs=(job("other"),)), "bob", "in between"), None).result(20)
-        return request(event, grants)
+        return request(event, grants, *rest, **looks)
 
     monkeypatch.setattr(serve.daemon, "request", quicker)
     with pytest.raises(Refused, match="since revision 2 by bob: in between"):

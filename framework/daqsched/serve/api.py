@@ -91,7 +91,7 @@ class Api:
         self.looks = QueryRoutes(daemon, self._ask, choosing, self._news, leader)
         plans = Plans(self._ask, complete, planning, agents)
         revisions = RevisionRoutes(daemon, self._ask, planning, may_see)
-        changes = ChangeRoutes(daemon, self._ask, planning, plans, revisions, self._newer)
+        changes = ChangeRoutes(daemon, self._ask, planning, plans, self._newer)
         self._sandboxes = SandboxRoutes(self._ask, agents)
         self.terminals = SharedTerminals(daemon, self._ask)
         self.searches = Searches(account)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
 import msgspec
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from daqsched.errors import UserError
 from daqsched.merge import Merged, Scope
 from daqsched.preflight import Question
 from daqsched.protocol import Applied, ApplyRequest, PlanRequest, RollbackRequest
-from daqsched.saved_choices import of_revision
+from daqsched.saved_choices import SavedChoices, of_revision
 from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_of, route, user_of, whose
@@ -30,22 +30,31 @@ from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.plans import Planned, Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
-from daqsched.serve.revisions_api import MOST_REVISIONS, RevisionRoutes
-from daqsched.serve.sight import sight_of, unsaying
+from daqsched.serve.revisions_api import MOST_REVISIONS, no_revision
+from daqsched.serve.sight import remember, sight_in, unsaying
 from daqsched.spec import Spec
 from daqsched.views.look import questions
 from daqsched.views.needed import needed
 from daqsched.views.plan import Plan
 
 
+class _Then(NamedTuple):
+    """A revision to go back to, and what else is looked at for that: what is in force, where its part was from, what shifters
+    may set and might, and the account of jobs that name none."""
+
+    revision: Revision
+    spec: Spec
+    source: str
+    choices: tuple[SavedChoices, ...]
+    account: str
+
+
 class ChangeRoutes:
     """Routes; ``ask`` puts a question to the engine, ``newer`` waits for another version of it."""
 
-    def __init__(
-        self, daemon: Daemon, ask: Ask, planning: Planning, plans: Plans, revisions: RevisionRoutes, newer: Newer
-    ) -> None:
+    def __init__(self, daemon: Daemon, ask: Ask, planning: Planning, plans: Plans, newer: Newer) -> None:
         self._daemon, self._ask, self._planning = daemon, ask, planning
-        self._plans, self._revisions = plans, revisions
+        self._plans = plans
         self._looking = Looking(daemon, ask, newer)
         self._turns = Turns(1)
 
@@ -107,11 +116,9 @@ class ChangeRoutes:
     ) -> Applied:
         """The plan is of a look before; what came of it is the engine's word. ``asked``: what the apply stands for; ``sent``:
         choices that came with it, which are tried."""
-        planned = await self._plans.planned(
-            whose(request), event.spec, event.scope, event.strategy, at_once=True, sent=sent
-        )
+        planned = await self._plans.planned(request, event.spec, event.scope, event.strategy, at_once=True, sent=sent)
         doubts = () if no_look else await self._look(request, planned, event, asked or event)
-        sight = await sight_of(request, self._ask)  # as it was: what is gone by this is named in the plan
+        sight = await sight_in(request, planned.known.spec)  # as it was: what is gone by this is named in the plan
         did = await requested(self._daemon, request, asked or event)
         found = planned.plan
         needs = permission.of_apply(planned.known.applied, planned.change, event.spec, event.strategy, "")
@@ -141,34 +148,34 @@ class ChangeRoutes:
 
         # what would be refused anyway is, before anybody looks
         def refused(engine: Engine, now: float) -> None:
+            remember(request, engine.spec)
             permission.ensure(engine, asked, grants_of(request))
             control_steps.ensure(engine, asked, grants_of(request), now)
             outcome(engine, event)
 
-        await self._ask(refused)
-        return await self._looking.look(user_of(request), about)
+        return await self._looking.look(user_of(request), about, refused)
 
     async def rollback(self, request: Request) -> Applied:
         """What a revision said of a part, or of all parts, applied anew."""
         body = await body_of(request, RollbackRequest)
         check_way(body.strategy)
-        old = await self._revisions.found(body.revision)
-        there = await self._ask(lambda engine, now: farm_parts.named(engine.spec))
-        spec = _to_roll_back(old, there, body)
-        if body.part is not None and not body.everyones:
-            spec = msgspec.structs.replace(spec, source=await self._source_of(spec.part, old.number))
-        what = (
-            f"rollback of {farm_parts.words(spec.part)} to revision"
-            if body.part is not None
-            else "rollback to revision"
-        )
-        message = f"{what} {old.number}{': ' + body.message if body.message else ''}"
         async with self.turn(request):
-            choices, lost = await self._choices_of(request, spec, body)
+            then = await self._ask(lambda engine, now: self._then(request, engine, body))
+            if then is None:
+                raise UserError(no_revision(body.revision))
+            spec = _to_roll_back(then.revision, farm_parts.named(then.spec), body)
+            if body.part is not None and not body.everyones:
+                spec = msgspec.structs.replace(spec, source=then.source)
+            what = (
+                f"rollback of {farm_parts.words(spec.part)} to revision"
+                if body.part is not None
+                else "rollback to revision"
+            )
+            choices, lost = await self._choices_of(request, spec, body, then)
             event = events.JobsApplied(
                 spec,
                 user_of(request),
-                message,
+                f"{what} {then.revision.number}{': ' + body.message if body.message else ''}",
                 body.strategy,
                 allow_empty=True,
                 agreed=body.stops,
@@ -179,11 +186,21 @@ class ChangeRoutes:
             applied = await self.carried_out(request, event, body.no_look)
             return msgspec.structs.replace(applied, doubts=(*applied.doubts, *lost))
 
+    def _then(self, request: Request, engine: Engine, body: RollbackRequest) -> Optional[_Then]:
+        """All that a rollback needs to know, in one visit; None: there is no such revision."""
+        remember(request, engine.spec)
+        revision = self._daemon.revision(body.revision) if body.revision else engine.revision
+        if revision is None:
+            return None
+        source = ""
+        if body.part is not None and not body.everyones:
+            source = self._source_of(engine, farm_parts.read(body.part), revision.number)
+        return _Then(revision, engine.spec, source, engine.choices, engine.account)
+
     async def _choices_of(
-        self, request: Request, spec: Spec, body: RollbackRequest
+        self, request: Request, spec: Spec, body: RollbackRequest, then: _Then
     ) -> tuple[dict[str, ChoiceSet], list[str]]:
         """What shifters might set while that revision was in force, as far as who asks may leave it to them; else why not."""
-        kept, account = await self._ask(lambda engine, now: (engine.choices, engine.account))
         parts = ["", *farm_parts.named(spec)] if body.everyones else [spec.part]
         grants = grants_of(request)
 
@@ -191,10 +208,10 @@ class ChangeRoutes:
             found: dict[str, ChoiceSet] = {}
             lost: list[str] = []
             for part in parts:
-                one = of_revision(kept, part, body.revision)
+                one = of_revision(then.choices, part, body.revision)
                 if one is None:
                     continue
-                needs = deadline.each(permission.of_choices(one.choices, part, account))
+                needs = deadline.each(permission.of_choices(one.choices, part, then.account))
                 why = needed(grants, needs)[0] if grants is not None else ""
                 if why:
                     lost.append(f"what shifters might set then of {farm_parts.words(part)} does not come back: {why}")
@@ -204,15 +221,12 @@ class ChangeRoutes:
 
         return await self._planning.do(whose(request), work)
 
-    async def _source_of(self, part: str, number: int) -> str:
+    def _source_of(self, engine: Engine, part: str, number: int) -> str:
         """Where that revision has this part from: an apply of another one left it as it was."""
-
-        def look(engine: Engine, now: float) -> int:
-            found = (one.number for one in self._daemon.history(MOST_REVISIONS) if one.number <= number)
-            return next((one for one in found if engine.parts.get(one, "") == part), 0)
-
-        found = await self._ask(look)
-        return (await self._revisions.found(found)).spec.source if found else ""
+        found = (one.number for one in self._daemon.history(MOST_REVISIONS) if one.number <= number)
+        own = next((one for one in found if engine.parts.get(one, "") == part), 0)
+        revision = self._daemon.revision(own) if own else None
+        return revision.spec.source if revision is not None else ""
 
 
 def _sent(choices: Optional[ChoiceSet], spec: Spec, scope: Scope) -> Optional[dict[str, ChoiceSet]]:

@@ -32,7 +32,7 @@ from daqsched.serve.http import route, user_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import Plans
 from daqsched.serve.request_body import body_of, part_of
-from daqsched.serve.sight import sight_of, unsaying
+from daqsched.serve.sight import remember, sight_then, unsaying
 from daqsched.spec import EMPTY, Spec
 from daqsched.views.plan import Plan
 
@@ -106,11 +106,12 @@ class ChoiceRoutes:
         """What is in force, and what may be set that who asks may see."""
 
         def look(engine: Engine, now: float) -> tuple[Spec, tuple[SavedChoices, ...]]:
+            remember(request, engine.spec)
             spec = engine.revision.spec if engine.revision is not None else EMPTY
             return spec, tuple(one for one in engine.choices if not one.until)
 
         spec, kept = await self._ask(look)
-        sight = await sight_of(request, self._ask)
+        sight = await sight_then(request, self._ask)
         if sight is None:
             return spec, kept
         return spec, await asyncio.to_thread(lambda: tuple(filter(sight.sees_choices, kept)))

@@ -115,10 +115,19 @@ class Daemon:
         self._enqueue(item)
         return item.answer
 
-    def request(self, event: events.Event, grants: Optional[Grants], terms: Terms = ANYHOW) -> Future[Accepted]:
+    def request(
+        self,
+        event: events.Event,
+        grants: Optional[Grants],
+        terms: Terms = ANYHOW,
+        before: Optional[Callable[[Engine, float], None]] = None,
+        after: Optional[Callable[[Engine, float], None]] = None,
+    ) -> Future[Accepted]:
         """Let the engine know, and be told its verdict when all that follows is durable: what it accepted, or, raised by the
-        future, why it refused. ``grants``: what whoever asks may, ``terms``: on which, see `Engine.handle`."""
-        item = PendingRequest(event, grants, terms)
+        future, why it refused. ``grants``: what whoever asks may, ``terms``: on which, see `Engine.handle`. In the same visit of
+        the engine ``before`` looks at it, and what it raises is the answer; ``after`` looks at what came of it, also of a refusal.
+        Both must only read."""
+        item = PendingRequest(event, grants, terms, before, after)
         self._enqueue(item)
         return item.done
 
@@ -216,7 +225,10 @@ class Daemon:
             elif isinstance(item, EndOfLoop):
                 going = False
             elif isinstance(item, PendingRequest):
+                if item.is_stopped(self.engine, self._clock()):
+                    continue
                 step = self._handle(item.event, item.grants, item.terms)
+                item.look(self.engine, self._clock())
                 requests.append((item, step.verdict))
                 todo += step.commands
                 changes += step.changes

@@ -28,19 +28,28 @@ class Looking:
     def __init__(self, daemon: Daemon, ask: Ask, newer: Newer) -> None:
         self._daemon, self._ask, self._newer = daemon, ask, newer
 
-    async def look(self, user: str, asked: dict[str, tuple[Question, ...]]) -> tuple[str, ...]:
-        """What is doubtful, a sentence each; raises `Refused` where something could start on none of the hosts."""
+    async def look(
+        self, user: str, asked: dict[str, tuple[Question, ...]], ensure: Callable[[Engine, float], None]
+    ) -> tuple[str, ...]:
+        """What is doubtful, a sentence each; raises `Refused` where something could start on none of the hosts, and what
+        ``ensure`` raises, which looks at the engine before anybody is asked."""
         id = secrets.token_hex(4)
+        seen: list[tuple[Looked, int]] = []  # nothing, where it was not even asked
+        event = events.PreflightAsked(id, user, asked, LOOK_S)
         try:
-            await asyncio.wrap_future(self._daemon.request(events.PreflightAsked(id, user, asked, LOOK_S), None))
+            await asyncio.wrap_future(
+                self._daemon.request(
+                    event, None, before=ensure, after=lambda engine, now: seen.append(_answer(engine, id))
+                )
+            )
         except Refused as error:
+            if not seen:
+                raise
             return (f"whether it could start was not looked at before: {error}",)
-        while True:
-            found: Looked
-            found, version = await self._ask(lambda engine, now: _answer(engine, id))
-            if found.decided:
-                break
+        found, version = seen[0]
+        while not found.decided:
             await self._newer(version, LOOK_S)
+            found, version = await self._ask(lambda engine, now: _answer(engine, id))
         if found.bad:
             raise Refused(found.refusal())
         return found.doubts

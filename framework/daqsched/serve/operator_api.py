@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Callable
+from typing import Callable, Optional
 
 import msgspec
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from daqsched.engine.instance import Key
 from daqsched.errors import UserError
 from daqsched.hosts import expand
 from daqsched.limits import some
-from daqsched.logbook import MOST
+from daqsched.logbook import MOST, LogbookEntry
 from daqsched.protocol import (
     AsideAnswer,
     AsideRequest,
@@ -42,7 +42,7 @@ from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import check_way
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.requested import requested
-from daqsched.serve.sight import seen_of, sight_of
+from daqsched.serve.sight import Sight, seen_of, sight_of, sight_then
 from daqsched.views.status import all_keys, why_not_ready
 from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
 
@@ -108,34 +108,22 @@ class OperatorRoutes:
 
     async def rollout(self, request: Request) -> RolloutAnswer:
         number = which_of(request, "number")
+        found: RolloutAnswer = await self._ask(lambda engine, now: _rollout_of(engine, number, now))
+        return _shown(found, await sight_of(request, self._ask))
 
-        def answer(engine: Engine, now: float) -> RolloutAnswer:
-            rolling = engine.rolling
-            if number and rolling.last is not None and rolling.last.number == number:
-                return RolloutAnswer(msgspec.structs.replace(rolling.last), [], now)
-            lagging: list[tuple[str, str, str]] = []
-            for key in rolling.lagging:
-                why = why_not_ready(engine, key, now)
-                if why and len(lagging) < MOST_LAGGING:
-                    lagging.append((*key, why))
-            # a copy: the engine changes its own
-            copy = msgspec.structs.replace(rolling.rollout) if rolling.rollout is not None else None
-            return RolloutAnswer(copy, lagging, now)
-
-        found: RolloutAnswer = await self._ask(answer)
-        sight = await sight_of(request, self._ask)
-        if sight is not None:
-            found.lagging = list(sight.triples(one for one in found.lagging if sight.sees(one[0], one[1])))
-            found.rollout = sight.rollout(found.rollout) if found.rollout is not None else None
-        return found
+    async def _steered(self, request: Request, event: events.Event) -> RolloutAnswer:
+        """The rollout as it is when that has been done."""
+        number = which_of(request, "number")
+        told: list[RolloutAnswer] = []
+        await requested(self._daemon, request, event, lambda engine, now: told.append(_rollout_of(engine, number, now)))
+        return _shown(told[0], await sight_then(request, self._ask))
 
     async def steer(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, SteerRequest)
         which_of(request, "number")  # a mistake is told before anything is done
-        await requested(
-            self._daemon, request, events.RolloutSteered(body.what, user_of(request), body.message, body.stops)
+        return await self._steered(
+            request, events.RolloutSteered(body.what, user_of(request), body.message, body.stops)
         )
-        return await self.rollout(request)
 
     async def restart(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, RestartRequest)
@@ -149,10 +137,9 @@ class OperatorRoutes:
             return f"nothing that runs matches {words}: `daqsched status` lists what does"
 
         keys = await self._chosen(request, body.select, running, none)
-        await requested(
-            self._daemon, request, events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops)
+        return await self._steered(
+            request, events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops)
         )
-        return await self.rollout(request)
 
     # ------------------------------------------------------------------ programs
 
@@ -173,7 +160,7 @@ class OperatorRoutes:
         body = await body_of(request, SelectRequest)
         keys = await self._chosen(request, body.select)
         accepted = await requested(self._daemon, request, event(keys, user_of(request), body))
-        sight = await sight_of(request, self._ask)
+        sight = await sight_then(request, self._ask)
         dependents = [name for name in accepted.dependents if sight is None or sight.sees_some(name)]
         rejected, waiting = accepted.rejected, accepted.waiting
         if sight is not None:
@@ -190,7 +177,7 @@ class OperatorRoutes:
         """Those of these instances that whoever asks sees, and means; raises `UserError`, with ``none``, where that is none."""
         if not select:
             raise UserError("nothing is selected: name jobs, or '*' for all")
-        known = await seen_of(request, self._ask, await self._ask(among))
+        known = await seen_of(request, self._ask, among)
         keys = await chosen_of(self._choosing, whose(request), select, known, each=True)
         if not keys:
             raise UserError(f"{none(some(select, ' '))}{as_hosts(select, known)}")
@@ -205,28 +192,28 @@ class OperatorRoutes:
         order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)
         event = events.OperatorCommanded(keys, order, body.stops)
         accepted = await requested(self._daemon, request, event)
-        sight = await sight_of(request, self._ask)
+        sight = await sight_then(request, self._ask)
         rejected = accepted.rejected if sight is None else sight.triples(accepted.rejected)
         return OrderAnswer(id, [*accepted.keys], [*rejected])
 
     # ------------------------------------------------------------------ hosts set aside
 
     async def leases(self, request: Request) -> AsideAnswer:
-        found: AsideAnswer = await self._ask(
-            lambda engine, now: AsideAnswer(
-                [Lease(host, one.user, one.at, one.until, one.message) for host, one in sorted(engine.aside.items())],
-                now,
-            )
-        )
+        found: AsideAnswer = await self._ask(_leases_of)
         return found
+
+    async def _leased(self, request: Request, event: events.Event) -> AsideAnswer:
+        """The hosts set aside when that has been done."""
+        told: list[AsideAnswer] = []
+        await requested(self._daemon, request, event, lambda engine, now: told.append(_leases_of(engine, now)))
+        return told[0]
 
     async def aside(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        await requested(
-            self._daemon, request, events.PutAside(hosts, user_of(request), body.until, body.message, body.stops)
+        return await self._leased(
+            request, events.PutAside(hosts, user_of(request), body.until, body.message, body.stops)
         )
-        return await self.leases(request)
 
     async def borrow(self, request: Request) -> BorrowAnswer:
         body = await body_of(request, BorrowRequest)
@@ -236,11 +223,14 @@ class OperatorRoutes:
             await requested(self._daemon, request, events.BorrowEnded(body.job, host, user, agreed))
             return BorrowAnswer([])
         mine = known_as(user, await grants_now(request))
-        accepted = await requested(self._daemon, request, events.Borrowed(body.job, host, user, tuple(body.argv), mine))
-        console = await self._ask(
-            lambda engine, now: any(job.name == body.job and job.console for job in engine.spec.jobs)
-        )
-        return BorrowAnswer([*accepted.argv], console)
+        console: list[bool] = []
+
+        def look(engine: Engine, now: float) -> None:
+            console.append(any(job.name == body.job and job.console for job in engine.spec.jobs))
+
+        event = events.Borrowed(body.job, host, user, tuple(body.argv), mine)
+        accepted = await requested(self._daemon, request, event, look)
+        return BorrowAnswer([*accepted.argv], console[0])
 
     async def replace(self, request: Request) -> Selected:
         body = await body_of(request, ReplaceRequest)
@@ -251,8 +241,7 @@ class OperatorRoutes:
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        await requested(self._daemon, request, events.Returned(hosts, user_of(request), body.stops))
-        return await self.leases(request)
+        return await self._leased(request, events.Returned(hosts, user_of(request), body.stops))
 
     # ------------------------------------------------------------------ the logbook
 
@@ -269,13 +258,44 @@ class OperatorRoutes:
 
     async def note(self, request: Request) -> NoteAnswer:
         body = await body_of(request, NoteRequest)
-        accepted = await requested(self._daemon, request, events.NoteWritten(user_of(request), body.message))
-        return NoteAnswer(
-            await self._ask(lambda engine, now: [one for one in engine.logbook if one.number == accepted.note])
+        book: list[LogbookEntry] = []
+        accepted = await requested(
+            self._daemon,
+            request,
+            events.NoteWritten(user_of(request), body.message),
+            lambda engine, now: book.extend(engine.logbook[-1:]),
         )
+        return NoteAnswer([one for one in book if one.number == accepted.note])
 
     async def _hosts(self, caller: Hashable, words: list[str]) -> tuple[str, ...]:
         hosts = await self._choosing.do(caller, lambda deadline: expand(map(host_of, words)))
         if not hosts:
             raise UserError("no host is named")
         return hosts
+
+
+def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
+    """The rollout that is under way or was last; with its ``number`` also the one before."""
+    rolling = engine.rolling
+    if number and rolling.last is not None and rolling.last.number == number:
+        return RolloutAnswer(msgspec.structs.replace(rolling.last), [], now)
+    lagging: list[tuple[str, str, str]] = []
+    for key in rolling.lagging:
+        why = why_not_ready(engine, key, now)
+        if why and len(lagging) < MOST_LAGGING:
+            lagging.append((*key, why))
+    # a copy: the engine changes its own
+    copy = msgspec.structs.replace(rolling.rollout) if rolling.rollout is not None else None
+    return RolloutAnswer(copy, lagging, now)
+
+
+def _shown(found: RolloutAnswer, sight: Optional[Sight]) -> RolloutAnswer:
+    if sight is not None:
+        found.lagging = list(sight.triples(one for one in found.lagging if sight.sees(one[0], one[1])))
+        found.rollout = sight.rollout(found.rollout) if found.rollout is not None else None
+    return found
+
+
+def _leases_of(engine: Engine, now: float) -> AsideAnswer:
+    leases = [Lease(host, one.user, one.at, one.until, one.message) for host, one in sorted(engine.aside.items())]
+    return AsideAnswer(leases, now)

@@ -32,7 +32,7 @@ from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import grants_of, whose
 from daqsched.serve.planning import Deadline, Planning
-from daqsched.serve.sight import sight_of
+from daqsched.serve.sight import remember, sight_in
 from daqsched.spec import Spec
 from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
 from daqsched.views.moves import moves
@@ -77,11 +77,11 @@ class Plans:
     ) -> Plan:
         """A plan as whoever asks is shown it: with the rights that it ``needs``, and without what is hidden."""
         deadline = Deadline()
-        found, known, complete, change = await self.planned(whose(request), spec, scope, strategy, deadline, sent=sent)
+        found, known, complete, change = await self.planned(request, spec, scope, strategy, deadline, sent=sent)
         grants = grants_of(request)
         if grants is not None:
-            found = await self._with_rights(whose(request), found, grants, known.applied, change, needs, deadline)
-        sight = await sight_of(request, self._ask)
+            found = await self._with_rights(whose(request), found, grants, known, change, needs, deadline)
+        sight = await sight_in(request, known.spec)
         if sight is not None:
             found = await self._planning.do(whose(request), lambda deadline: sight.plan(found, change.spec), deadline)
         asked = permission.of_apply(known.applied, change, spec, strategy, "")
@@ -96,7 +96,7 @@ class Plans:
 
     async def planned(
         self,
-        caller: Hashable,
+        request: Request,
         spec: Spec,
         scope: Scope,
         strategy: Optional[Strategy],
@@ -108,10 +108,10 @@ class Plans:
 
         ``at_once``: the engine is looked at once, for what is applied then: that takes longer in one piece than this look.
         """
-        until = until or Deadline()
+        until, caller = until or Deadline(), whose(request)
         jobs = await self._planning.do(caller, lambda deadline: self._complete(spec).jobs, until) if at_once else ()
         known: Snapshot = await self._ask(lambda engine, now: snapshot(engine, jobs))
-
+        remember(request, known.spec)
         way = strategy if strategy is not None else spec.rollout
 
         def compared(deadline: Deadline) -> tuple[Plan, Spec, Merged]:
@@ -153,7 +153,7 @@ class Plans:
         caller: Hashable,
         found: Plan,
         grants: Grants,
-        old: Spec,
+        known: Snapshot,
         change: Merged,
         needs: Needs,
         until: Deadline,
@@ -161,10 +161,9 @@ class Plans:
         """Which rights an apply of it needs, and whether whoever asked has them; who may all needs none."""
         if grants.all:
             return found
-        account: str = await self._ask(lambda engine, now: engine.account)
 
         def work(deadline: Deadline) -> Plan:
-            refused, rights = needed(grants, deadline.each(needs(old, change, account)))
+            refused, rights = needed(grants, deadline.each(needs(known.applied, change, known.account)))
             return msgspec.structs.replace(found, needs=rights, refused=refused)
 
         return await self._planning.do(caller, work, until)

@@ -30,12 +30,12 @@ from daqsched.protocol import (
 )
 from daqsched.serve.change_api import ChangeRoutes
 from daqsched.serve.daemon import Ask, Daemon
-from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of, whose
+from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of
 from daqsched.serve.plans import Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
 from daqsched.serve.revisions_api import RevisionRoutes
-from daqsched.serve.sight import Sight, sight_of, unsaying
+from daqsched.serve.sight import Sight, remember, sight_of, sight_then, unsaying
 from daqsched.spec import Spec
 
 
@@ -76,7 +76,7 @@ class ProposalRoutes:
         )
         # what nobody could apply is not proposed
         scope = Scope(event.only, take=event.take)
-        planned = await self._plans.planned(whose(request), body.spec, scope, body.strategy)
+        planned = await self._plans.planned(request, body.spec, scope, body.strategy)
         if not planned.plan.changes:
             raise UserError("nothing is proposed: the farm is as this says already")
         event = replace(event, digest=await asyncio.to_thread(digest, body.spec))
@@ -141,8 +141,13 @@ class ProposalRoutes:
 
     async def _found(self, request: Request, number: int) -> Proposal:
         """One that is shown to who asks; raises `UserError` where there is none."""
-        found: Proposal = await self._ask(lambda engine, now: proposals.found(engine.proposals, number, now))
-        sight = await sight_of(request, self._ask)
+
+        def look(engine: Engine, now: float) -> Proposal:
+            remember(request, engine.spec)
+            return proposals.found(engine.proposals, number, now)
+
+        found: Proposal = await self._ask(look)
+        sight = await sight_then(request, self._ask)
         mine = known_as(user_of(request), grants_of(request))
         if not await asyncio.to_thread(_shown, found, sight, mine):
             raise UserError(NO_SUCH)

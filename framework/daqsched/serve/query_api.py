@@ -244,7 +244,7 @@ class QueryRoutes:
         elif kind == "aside":
             known = await self._ask(lambda engine, now: list(engine.aside))
         else:
-            keys = await seen_of(request, self._ask, await self._ask(lambda engine, now: all_keys(engine)))
+            keys = await seen_of(request, self._ask, lambda engine, now: all_keys(engine))
             known = await self._choosing.do(
                 whose(request), lambda deadline: names.begins(kind, deadline.each(keys), begin)
             )

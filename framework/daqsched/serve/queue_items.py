@@ -35,9 +35,34 @@ class PendingQuestion:
 class PendingRequest:
     """An event that somebody asked for, and waits for what comes of it."""
 
-    def __init__(self, event: events.Event, grants: Optional[Grants], terms: Terms) -> None:
+    def __init__(
+        self,
+        event: events.Event,
+        grants: Optional[Grants],
+        terms: Terms,
+        before: Optional[Callable[[Engine, float], None]] = None,
+        after: Optional[Callable[[Engine, float], None]] = None,
+    ) -> None:
         self.event, self.grants, self.terms = event, grants, terms
+        self._before, self._after = before, after
         self.done: Future[Accepted] = Future()
+
+    def is_stopped(self, engine: Engine, now: float) -> bool:
+        """Whether what is asked before it fails: whoever waits is told so, and the event is nobody's."""
+        return not self._look(self._before, engine, now)
+
+    def look(self, engine: Engine, now: float) -> None:
+        """Ask what is asked after it, whatever the verdict is."""
+        self._look(self._after, engine, now)
+
+    def _look(self, ask: Optional[Callable[[Engine, float], None]], engine: Engine, now: float) -> bool:
+        try:
+            if ask is not None:
+                ask(engine, now)
+        except Exception as error:  # whatever it is, as with a question
+            self.done.set_exception(error)
+            return False
+        return True
 
 
 class PendingKeys:

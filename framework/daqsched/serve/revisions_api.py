@@ -107,8 +107,13 @@ class RevisionRoutes:
             lambda engine, now: self._daemon.revision(number) if number else engine.revision
         )
         if found is None:
-            raise UserError(f"there is no revision {number}: `daqsched history` lists them")
+            raise UserError(no_revision(number))
         return found
+
+
+def no_revision(number: int) -> str:
+    """Why one can't be told, or gone back to."""
+    return f"there is no revision {number}: `daqsched history` lists them"
 
 
 def _counts(old: Spec, new: Spec, sight: Optional[Sight], deadline: Deadline) -> dict[str, int]:

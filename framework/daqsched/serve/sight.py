@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from daqsched.confirm import NotConfirmed
+from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Key
 from daqsched.engine.permission import targets_of
@@ -218,12 +219,28 @@ class Sight:
 
 
 async def sight_of(request: Request, ask: Ask, verb: str = "see") -> Optional[Sight]:
-    """None: all is shown, and may be asked for."""
+    """By what is in force now; None: all is shown, and may be asked for."""
     grants = grants_of(request)
     if grants is None or grants.everywhere(verb):
         return None
-    spec = await ask(lambda engine, now: engine.spec)
-    return await asyncio.to_thread(Sight, grants, spec)
+    return await sight_in(request, await ask(lambda engine, now: engine.spec), verb)
+
+
+async def sight_in(request: Request, spec: Spec, verb: str = "see") -> Optional[Sight]:
+    """The same by a spec that has been looked at already: the engine is not asked once more."""
+    grants = grants_of(request)
+    return None if grants is None or grants.everywhere(verb) else await asyncio.to_thread(Sight, grants, spec)
+
+
+def remember(request: Request, spec: Spec) -> None:
+    """What was in force when the engine was last looked at for this request, for `sight_then`. May be called on any thread."""
+    request.scope["spec_then"] = spec
+
+
+async def sight_then(request: Request, ask: Ask) -> Optional[Sight]:
+    """By what was in force when the engine judged what was asked, or was last looked at for it; else by what is now."""
+    spec: Optional[Spec] = request.scope.get("spec_then")
+    return await sight_of(request, ask) if spec is None else await sight_in(request, spec)
 
 
 def unsaying(route: Callable[[Request], Awaitable[Any]], ask: Ask) -> Callable[[Request], Awaitable[Any]]:
@@ -233,13 +250,19 @@ def unsaying(route: Callable[[Request], Awaitable[Any]], ask: Ask) -> Callable[[
         try:
             return await route(request)
         except DaqschedError as error:
-            sight = await sight_of(request, ask)
+            sight = await sight_then(request, ask)
             raise (error if sight is None else await asyncio.to_thread(sight.unsaid, error)) from None
 
     return answer
 
 
-async def seen_of(request: Request, ask: Ask, keys: Sequence[Key]) -> Sequence[Key]:
+async def seen_of(request: Request, ask: Ask, among: Callable[[Engine, float], Sequence[Key]]) -> Sequence[Key]:
     """Of these instances those that are shown."""
-    sight = await sight_of(request, ask)
+
+    def look(engine: Engine, now: float) -> tuple[Sequence[Key], Spec]:
+        return among(engine, now), engine.spec
+
+    keys, spec = await ask(look)
+    remember(request, spec)
+    sight = await sight_in(request, spec)
     return keys if sight is None else await asyncio.to_thread(sight.keys, keys)

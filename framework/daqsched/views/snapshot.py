@@ -66,6 +66,8 @@ class Snapshot:
     namesakes: Mapping[str, str]
     #: Who is in control of what.
     controls: Controls
+    #: That of jobs that name none.
+    account: str
 
     @property
     def lost(self) -> Where:
@@ -107,6 +109,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         Now(_lost(farm), _named(farm.order.leaving()), _named(farm.order.unstarted())),
         {host: namesakes(farm, host, Tense(0.0, kept=True)) for host in farm.namesakes.others},
         dict(farm.controls),
+        farm.account,
     )
 
 
