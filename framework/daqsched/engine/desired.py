@@ -56,7 +56,8 @@ def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[A
         farm.cancel_end(instance)
         farm.ends.changed(instance)
         if not ruled:
-            instance.rules_due = 0.0
+            if instance.reminders is not None:
+                instance.reminders.rules_due = 0.0
             operator_commands.tell_rules(farm, instance, now)
         if again:
             record.done = ""

@@ -64,7 +64,8 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
         farm.note(f"{instance}: {what} by {event.user}{': ' + event.message if event.message else ''}")
         farm.dirty[key] = None
         if event.spares:
-            instance.hold_due, instance.hold_order = 0.0, ""
+            if instance.reminders is not None:  # it is another order
+                instance.reminders.hold_due, instance.reminders.hold_order = 0.0, ""
             operator_commands.tell_hold(farm, instance, now)
         else:
             farm.end(instance, now)
@@ -120,7 +121,8 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         record.regardless = event.anyway and farm.order.predecessor(instance) is not None
         if was_held is not None:
             farm.cancel_end(instance)
-            instance.hold_due, instance.hold_order = 0.0, ""
+            if instance.reminders is not None:  # it is another order
+                instance.reminders.hold_due, instance.reminders.hold_order = 0.0, ""
             operator_commands.tell_hold(farm, instance, now)
         farm.note(f"{instance}: started by {event.user}")
         farm.dirty[key] = None

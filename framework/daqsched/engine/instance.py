@@ -10,6 +10,20 @@ from daqsched.task import Record, Task
 Key = tuple[str, str]
 
 
+class Reminders:
+    """When an executor is told again what it has not confirmed by then."""
+
+    __slots__ = ("hold_due", "hold_order", "rules_due")
+
+    def __init__(self) -> None:
+        #: Whether it is held.
+        self.hold_due = 0.0
+        #: What that order is called, so that its executor knows one that comes twice; empty: it was not told yet.
+        self.hold_order = ""
+        #: The rules that it goes by.
+        self.rules_due = 0.0
+
+
 class Instance:
     """One job on one host."""
 
@@ -19,14 +33,12 @@ class Instance:
         "awaited",
         "digest",
         "ending",
-        "hold_due",
-        "hold_order",
         "job",
         "key",
         "part",
         "reason",
         "record",
-        "rules_due",
+        "reminders",
         "shown",
     )
 
@@ -45,12 +57,8 @@ class Instance:
         self.awaited = ""
         #: Since when its task is to end, whether it was told to yet or waits for others (`engine.stop_order`); 0: it may live.
         self.ending = 0.0
-        #: When its executor is to be told again whether it is held, if it has not confirmed that by then.
-        self.hold_due = 0.0
-        #: What that order is called, so that its executor knows one that comes twice; empty: it was not told yet.
-        self.hold_order = ""
-        #: The same of the rules that it goes by.
-        self.rules_due = 0.0
+        #: What its executor is told until it confirms that; None: nothing, as of most, which are as many as tasks.
+        self.reminders: Optional[Reminders] = None
         #: The jobs that it came after when that was said.
         self.after: tuple[str, ...] = ()
         #: Whether it is desired and its host is set aside, for all but the forwarder and what is run by hand.

@@ -10,7 +10,7 @@ from daqsched.engine import commands, events
 from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.executor_rules import rules_for, unconfirmed
 from daqsched.engine.farm import Farm
-from daqsched.engine.instance import Instance
+from daqsched.engine.instance import Instance, Reminders
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.fill import payload
@@ -87,34 +87,40 @@ def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float)
 def tell_hold(farm: Farm, instance: Instance, now: float) -> None:
     """Tell an executor whether its program is not to be started again when it ends, where it does not know; and look again soon."""
     task, hold = instance.record.task, instance.record.hold
-    if task is None or instance.ending or now < instance.hold_due:
+    reminders = instance.reminders
+    if task is None or instance.ending or (reminders is not None and now < reminders.hold_due):
         return
     if (task.report is not None and task.report.held) == instance.spared:
         return
     # no moment is in it: two holds may be of one, and a clock that was set back comes to each again
-    instance.hold_order = instance.hold_order or farm.new_id()
+    instance.reminders = reminders = reminders or Reminders()
+    reminders.hold_order = reminders.hold_order or farm.new_id()
     if hold is not None and hold.spares:
-        order = OperatorCommand(f"{HOLD}.{instance.hold_order}", HOLD, hold.user, message=hold.message)
+        order = OperatorCommand(f"{HOLD}.{reminders.hold_order}", HOLD, hold.user, message=hold.message)
     else:
-        order = OperatorCommand(f"{RELEASE}.{instance.hold_order}", RELEASE, "daqsched start")
-    instance.hold_due = now + TOLD_S
+        order = OperatorCommand(f"{RELEASE}.{reminders.hold_order}", RELEASE, "daqsched start")
+    reminders.hold_due = now + TOLD_S
     if task.state in ("starting", "running"):
         farm.out.append(commands.Send(task.id, task.agent_id, order))
-    farm.arm(instance.hold_due, instance)
+    farm.arm(reminders.hold_due, instance)
 
 
 def tell_rules(farm: Farm, instance: Instance, now: float) -> None:
     """Tell an executor the rules that changed while its program ran; and look again soon."""
-    if now < instance.rules_due or not unconfirmed(farm.desired, instance) or instance.job is None:
+    reminders = instance.reminders
+    if reminders is not None and now < reminders.rules_due:
+        return
+    if not unconfirmed(farm.desired, instance) or instance.job is None:
         return
     task = instance.task
-    instance.rules_due = now + TOLD_S
+    instance.reminders = reminders = reminders or Reminders()
+    reminders.rules_due = now + TOLD_S
     if task.state in ("starting", "running"):
         told = payload(instance.job, instance.host, task.id, task.ports)
         told = replace(told, rules=rules_for(farm.desired, instance))
         order = OperatorCommand(f"{OBEY}.{farm.new_id()}", OBEY, "daqsched apply", payload=told.to_json().decode())
         farm.out.append(commands.Send(task.id, task.agent_id, order))
-    farm.arm(instance.rules_due, instance)
+    farm.arm(reminders.rules_due, instance)
 
 
 def no_action(instance: Instance, order: OperatorCommand) -> bool:
