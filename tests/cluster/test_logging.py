@@ -103,6 +103,32 @@ logging = Logging(files=[
     until(lambda: messages(farm, "service") == ["before", "after", "later"], "it went on where it was")
 
 
+def test_two_farms_forwarders_on_one_cluster_do_not_wait_for_each_other_for_ever(
+    farm: Farm, cluster: Cluster, tmp_path: Path
+) -> None:
+    """The first sends the lines of both, and the other says that it stands by; it takes over when the first one's farm has gone."""
+    text = "jobs = [Job('{0}', argv=['/bin/sh', '-c', 'n=0; while sleep 1; do n=$((n+1)); echo {0} $n; done'], hosts='hlt02')]"
+    other = Farm(tmp_path / "other", cluster.master_url, cluster.elasticsearch_url, f"other-{farm.index}")
+    try:
+        farm.apply(text.format("first"))
+        other.serve()
+        other.apply(text.format("second"))
+        (stands_by,) = (row for row in other.rows(FORWARDER).values())
+        assert stands_by["state"] == "RUNNING" and farm.states()[f"{FORWARDER}@hlt02"] == "RUNNING"
+        by = f"process {farm.pid(f'{FORWARDER}@hlt02')} forwards "
+        until(lambda: by in other.rows(FORWARDER)[f"{FORWARDER}@hlt02"]["reason"], "it says that it stands by")
+        until(lambda: messages(farm, "first"), "the lines of its own farm are stored")
+        until(lambda: messages(farm, "second"), "and of the other")
+        farm.run("apply", str(farm.jobs("jobs = []")), "--allow-empty", "--no-wait", "--yes")
+        until(lambda: not farm.rows(), "the first farm has gone, with its forwarder", 60.0)
+        until(lambda: len(messages(other, "second", "--stream", "stdout")) > 2, "the other one has taken over")
+        first, then = (messages(one, "second", "--stream", "stdout") for one in (farm, other))
+        numbers = [int(line.split()[1]) for line in (*first, *then)]
+        assert numbers == list(range(1, len(numbers) + 1)), f"each line once: {first} and then {then}"
+    finally:
+        other.clear()
+
+
 def test_a_mistake_in_logging_is_shown_with_its_line_and_nothing_is_applied(farm: Farm) -> None:
     """By the command, and by the daemon for who speaks to it without one."""
     text = 'jobs = []\nlogging = Logging(\n    when_full="newest",\n    syslog=Syslog(udp=70000),\n)'

@@ -574,6 +574,27 @@ def test_two_farms_forwarders_that_are_to_go_do_not_wait_for_each_other_for_ever
     until(lambda: processes[1].process.poll() == 0, "its end")
 
 
+def test_a_forwarder_that_is_to_go_leaves_another_farm_s_when_that_has_stored_all_of_its_own(
+    elastic: FakeElastic, spool: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it was started anew to go, and the one that had stood by works since: it would stand by for ever."""
+    ours, job = (Printer(spool, name, farm="F1") for name in ("daqsched-forward", "readout"))
+    theirs, other = (Printer(spool, name, farm="F2") for name in ("daqsched-forward", "readout"))
+    monkeypatch.setenv("DAQSCHED_TASK_ID", theirs.stream.task_id)
+    works = start()
+    until(lambda: (spool / "forward" / "status.json").exists(), "it holds the lock")
+    monkeypatch.setenv("DAQSCHED_TASK_ID", ours.stream.task_id)
+    goes = start(config=Forwarding(until_empty=True))
+    until(lambda: "stands by until its end" in goes.errors, "it stands by")
+    job.print("last words\n")
+    other.print("theirs\n")
+    until(lambda: sorted(elastic.messages()) == ["last words", "theirs"], "stored")
+    assert goes.process.poll() is None, "its job may print more"
+    job.die()
+    until(lambda: goes.process.poll() == 0, "its end")
+    assert "has stored all that this farm had here" in goes.errors and works.process.poll() is None
+
+
 def test_a_second_forwarder_that_waits_can_be_stopped(spool: Path, start: Start) -> None:
     """SIGTERM ends a waiting forwarder, too."""
     first = start()

@@ -24,7 +24,7 @@ from .config import configured, unchecked
 from .loop import Forwarder
 from .status.last_end import record
 from .status.sd_notify import Notifier
-from .streams.spool import prepare
+from .streams.spool import nothing_left, prepare
 
 #: How often a second forwarder looks whether the first has gone.
 LOCK_EVERY_S = 0.5
@@ -124,7 +124,7 @@ def _forward(config: Forwarding) -> int:
     except OSError as error:
         say(f"daqsched-executor forward: nothing is forwarded: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    if not _only_one(lock, config.spool, stopped):
+    if not _only_one(lock, config, stopped):
         return 0
     problem = unprotected(_setting)
     if problem:
@@ -146,16 +146,22 @@ def _setting(path: str) -> str:
         return file.read()
 
 
-def _only_one(lock: int, spool: str, stopped: Sequence[int]) -> bool:
+def _only_one(lock: int, config: Forwarding, stopped: Sequence[int]) -> bool:
     """Wait until no other forwarder works on this spool, which is nothing that is wrong here: the other one has our lines, too;
-    False if we were told to stop first."""
-    told = ""
+    False if we were told to stop first, or are to go when all of our farm is stored, and the other one has done that."""
+    told, spool = "", config.spool
     notifier = Notifier(os.environ)
     while not stopped:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             other = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+            if config.until_empty and nothing_left(spool, os.environ.get("DAQSCHED_TASK_ID", "")):
+                say(
+                    f"daqsched-executor forward: process {other} has stored all that this farm had here",
+                    file=sys.stderr,
+                )
+                return False
             words = (
                 f"process {other} forwards {spool} already, with all that is registered there; stands by until its end"
             )

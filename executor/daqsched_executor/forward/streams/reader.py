@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Union
 
 from ...contract import Forwarding
-from ...contract.stream import farm_of
 from ..documents.batch import BODY, Batch, Documents
 from ..documents.record import index_of
 from ..journal.journal import Journal
@@ -25,7 +24,7 @@ from .losses import Losses, Warn
 from .replay import Replay
 from .run_number import RunNumber
 from .source import Cursor, Source
-from .spool import Input, Spool
+from .spool import Input, Spool, of_farm
 
 #: A clock that was set back by less than this keeps its lines in order by going on from the latest time.
 CLOCK_BACK_MICROS = 60_000_000
@@ -94,8 +93,8 @@ class Reader:
         """Whether no stream is left but those of this task, of which all is stored. Those of another farm on the machine don't
         count: its forwarder stands by until our end, and goes on with them."""
         sources = self._spool.sources.values()
-        farms = {"", *(farm_of(one.stream) for one in sources if one.stream.task_id == but)}
-        mine = [one for one in sources if farm_of(one.stream) in farms or len(farms) == 1]
+        is_mine = of_farm([one.stream for one in sources], but)
+        mine = [one for one in sources if is_mine(one.stream)]
         stored = not self.journal.outstanding or len(mine) < len(sources)
         return stored and all(one.stream.task_id == but and not one.waiting for one in mine)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from ...contract import LINKS_DIR, STREAMS_DIR, ContractError, Stream
+from ...contract.stream import farm_of
 from ...machine.spool import FOREIGN, FORWARD_DIR, SEEN, folder, read_ours, spool_folder
 from ..journal.position import Position
 from .source import Source
@@ -38,6 +39,25 @@ STRAY_S = 3600.0
 LIST_EVERY_S = 10.0
 
 Warn = Callable[[str, str], None]
+
+
+def of_farm(streams: Iterable[Stream], task_id: str) -> Callable[[Stream], bool]:
+    """A test for those that the forwarder with this task has to wait for: of its own farm, or of which nobody knows whose they are.
+    Where it has none of its own these are all."""
+    farms = {farm_of(one) for one in streams if one.task_id == task_id} - {""}
+    return lambda stream: not farms or farm_of(stream) in ("", *farms)
+
+
+def nothing_left(spool: str, task_id: str) -> bool:
+    """Whether nothing of the farm of this task is registered in the spool but what is the task's own: whoever forwards takes away
+    what is stored."""
+    path, streams = os.path.join(spool, STREAMS_DIR), []
+    for name in os.listdir(path):
+        # what can't be read ended this moment, or is none of ours; who forwards tells of it
+        with contextlib.suppress(OSError, ContractError):
+            streams.append(Stream.from_json(read_ours(os.path.join(path, name))))
+    mine = of_farm(streams, task_id)
+    return all(one.task_id == task_id or not mine(one) for one in streams)
 
 
 class Input(Protocol):
