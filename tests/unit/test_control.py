@@ -202,6 +202,7 @@ def _taking(user: str) -> events.JobsApplied:
     return events.JobsApplied(Spec(jobs=tuple(mine)), user, agreed=99)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("held", [None, *PARTS], ids=str)
 @pytest.mark.parametrize("who", ["mine", "another's", "nobody's"])
 def test_each_change_is_refused_where_another_is_in_control_of_what_it_is_about_and_nowhere_else(

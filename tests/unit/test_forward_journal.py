@@ -73,6 +73,7 @@ def test_a_forgotten_stream_leaves_nothing(tmp_path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.once
 def test_a_journal_torn_at_any_byte_is_one_of_its_own_past_states(tmp_path: Path) -> None:
     """A kill or a power cut in the midst of a record loses that record and nothing else."""
     path = tmp_path / "journal"

@@ -93,6 +93,7 @@ def jobs(*fields: str) -> str:
     return '{"spec":{"jobs":[' + ",".join(each) + "]}}"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "made_of",
     [

@@ -90,6 +90,7 @@ def test_hosts_do_not_wait_for_each_other() -> None:
     assert sum("@hlt01" in task for task in world.tasks) == FIRST
 
 
+@pytest.mark.once
 def test_quick_starts_make_more_of_them_up_to_what_the_cores_bear() -> None:
     """Ever more each time, and no more than four for each core."""
     world = many(200)
