@@ -4,18 +4,25 @@ python bench/status.py [--rows 20 2000] [--rounds 200]
 
 CPU time of the daemon's process, of all its threads; the real loop, sockets, TLS and rights, in Mesos' place an edge that takes
 whatever it is told. The best of three, as everything else on a machine makes it more.
+
+Besides, what 200 clients that never end a handshake, and 200 that send a byte of a request now and then, mean to the engine: how
+long its answer takes, with them and without in turn, and what memory the daemon has.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import os
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import Callable
@@ -25,6 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from builders import job  # noqa: E402
 from daqsched.spec import Spec  # noqa: E402
 from webport import WebServe  # noqa: E402
+
+#: So often the engine is asked, and so many slow clients there are of each kind.
+ASKED, CLIENTS = 1000, 200
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -36,8 +46,49 @@ def daemon(folder: Path, rows: int) -> None:
     token = web.token("viewer")
     sys.stdout.write(f"{web.url} {token} {web.ca} {folder / 'door'}\n")
     sys.stdout.flush()
-    sys.stdin.read()
+    for _ in sys.stdin:
+        waited = []
+        for _ in range(ASKED):
+            began = time.perf_counter()
+            web.serve.daemon.ask(lambda engine, now: now).result(60)
+            waited.append(time.perf_counter() - began)
+            time.sleep(0.001)
+        waited.sort()
+        resident = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+        sys.stdout.write(f"{waited[ASKED // 2]} {waited[ASKED * 99 // 100]} {int(resident.split()[1]) / 1024}\n")
+        sys.stdout.flush()
     web.close()
+
+
+class Slow:
+    """So many clients that never end a handshake, and as many that never end a request, a byte at a time."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext, count: int) -> None:
+        self._over = threading.Event()
+        self._silent = [socket.create_connection((host, port), 60) for _ in range(count)]
+        self._begun = []
+        for _ in range(count):
+            plain = socket.create_connection((host, port), 60)
+            try:
+                self._begun.append(context.wrap_socket(plain, server_hostname=host))
+                self._begun[-1].sendall(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+            except OSError:  # there is no room for it
+                plain.close()
+        self._thread = threading.Thread(target=self._trickle)
+        self._thread.start()
+
+    def _trickle(self) -> None:
+        while not self._over.wait(0.5):
+            for one in self._begun:
+                with contextlib.suppress(OSError):
+                    one.send(b"x")
+
+    def close(self) -> None:
+        """They go."""
+        self._over.set()
+        self._thread.join()
+        for one in (*self._silent, *self._begun):
+            one.close()
 
 
 class OverSocket(http.client.HTTPConnection):
@@ -80,6 +131,25 @@ def spent(
     return min(found)
 
 
+def beside_slow_clients(process: subprocess.Popen[str], host: str, port: int, context: ssl.SSLContext) -> str:
+    """The engine's answers without and with them, three times in turn; medians."""
+    assert process.stdin is not None and process.stdout is not None
+    found: dict[bool, list[list[float]]] = {False: [], True: []}
+    for _ in range(3):
+        for there in (False, True):
+            clients = Slow(host, port, context, CLIENTS) if there else None
+            process.stdin.write("\n")
+            process.stdin.flush()
+            found[there].append([float(word) for word in process.stdout.readline().split()])
+            if clients is not None:
+                clients.close()
+    lines = []
+    for there, name in ((False, "without"), (True, f"with {2 * CLIENTS} slow clients")):
+        median, most, memory = (statistics.median(column) for column in zip(*found[there]))
+        lines.append(f"{name}: {1e6 * median:.0f} µs, {1e6 * most:.0f} µs, {memory:.1f} MB")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -114,7 +184,9 @@ def main() -> None:
                     out(
                         f"| {rows} | {what} | {1000 * plain:.2f} ms | {1000 * secure:.2f} ms | {secure / plain:.2f} |\n"
                     )
+                slow = beside_slow_clients(process, host, int(port), context)
                 process.stdin.close()
+        out(f"\n{rows} rows | median, 99 % of the engine's answers, memory\n{slow}\n")
 
 
 if __name__ == "__main__":
