@@ -74,7 +74,7 @@ def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Serv
     serve.settle()
     monkeypatch.setattr(callers_module, "is_owner", lambda uid: own["root"])
     door = Door(serve, tmp_path, RightsInForce(file))
-    door.root = lambda root: own.update(root=root)  # type: ignore[attr-defined]
+    door.root = lambda root: own.update(root=root)  # type: ignore[attr-defined]  # the test asks for it
     yield serve, door
     door.close()
     serve.close()
@@ -122,7 +122,7 @@ def test_the_engine_is_asked_as_seldom_by_whoever_sees_a_part(
     """Also where it is refused, whose sentence is looked through for what is hidden."""
     serve, door = farm
     door.come(caller)
-    door.root(caller == "root")  # type: ignore[attr-defined]
+    door.root(caller == "root")  # type: ignore[attr-defined]  # see above
     visits = Visits(serve, monkeypatch)
     ask, most = CASES[case]
     try:

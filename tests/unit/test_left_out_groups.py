@@ -89,8 +89,10 @@ def rules(draw: st.DrawFn, kind: str) -> str:
     names = st.sampled_from([*GOOD, *(one for one in ODD if one.isprintable())])
     identity = st.one_of(names.map(lambda one: f"{kind}:{one}"), st.sampled_from(["unix-group:x", f"{kind[:-6]}:bob"]))
     people = draw(st.dictionaries(st.sampled_from(["p1", "p2"]), st.lists(identity, max_size=2, unique=True)))
-    seen: set[str] = set()
-    people = {name: [one for one in each if not (one in seen or seen.add(one))] for name, each in people.items()}  # type: ignore[func-returns-value]
+    taken = set(people.get("p1", []))  # an identity is one person's
+    people = {
+        name: each if name == "p1" else [one for one in each if one not in taken] for name, each in people.items()
+    }
     groups = draw(st.dictionaries(st.sampled_from(["c1", "c2"]), st.lists(identity, max_size=2, unique=True)))
     if "c1" in groups and people:
         groups["c1"].append(next(iter(people)))
