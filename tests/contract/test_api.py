@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
+import itertools
 import json
 import os
 import socket
@@ -458,6 +460,41 @@ def test_who_looks_while_the_state_is_lost_gets_an_answer(serve: Serve) -> None:
     assert not asked.done()
     serve.daemon.stay_read_only("nothing can be saved", asked.done)
     assert asked.result(0) == "an answer"
+
+
+def fails(engine: Engine, now: float) -> None:
+    raise UserError("no")
+
+
+def test_who_goes_away_before_the_answer_ends_no_loop(serve: Serve) -> None:
+    """A client that is gone cancels what it waits for: of every kind, while the loop is busy, and whatever the answer would be."""
+    entered, gate = threading.Event(), threading.Event()
+
+    def waits(engine: Engine, now: float) -> None:
+        entered.set()
+        gate.wait(20)
+
+    async def begin() -> None:
+        held = serve.daemon.ask(waits)
+        assert await asyncio.to_thread(entered.wait, 20)
+        good, bad = events.JobsApplied(Spec(jobs=(job(),)), "bob"), events.JobsApplied(Spec(), "bob")
+        asked: list[Future[Any]] = [serve.daemon.ask(look) for look in (lambda engine, now: None, fails)]
+        for event in (good, bad):
+            for before, after in itertools.product((None, fails), repeat=2):
+                asked.append(serve.daemon.request(event, None, before=before, after=after))
+        waiting = [asyncio.ensure_future(asyncio.wrap_future(one)) for one in asked]
+        await asyncio.sleep(0)
+        for one in waiting:
+            one.cancel()
+        assert all(
+            isinstance(one, asyncio.CancelledError) for one in await asyncio.gather(*waiting, return_exceptions=True)
+        )
+        gate.set()
+        await asyncio.wrap_future(held)
+
+    asyncio.run(begin())
+    assert [one.name for one in serve.daemon.ask(lambda engine, now: engine.spec.jobs).result(20)] == ["readout"]
+    assert serve.failed is None
 
 
 def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,20 @@ from daqsched.rights.grants import Grants
 LATE_S = 1.0
 
 
+def _awaited() -> Future[Any]:
+    """An answer that can't be cancelled: whoever waits for it may go at any moment, and to answer what is cancelled raises, which
+    would end the daemon's loop."""
+    made: Future[Any] = Future()
+    made.set_running_or_notify_cancel()
+    return made
+
+
 class PendingQuestion:
     """To the engine as it is between two rounds."""
 
     def __init__(self, ask: Callable[[Engine, float], Any]) -> None:
         self._ask = ask
-        self.answer: Future[Any] = Future()
+        self.answer = _awaited()
 
     def reply(self, engine: Engine, now: float) -> None:
         """Answer it; what fails is told to whoever asked, and the loop goes on."""
@@ -45,7 +53,7 @@ class PendingRequest:
     ) -> None:
         self.event, self.grants, self.terms = event, grants, terms
         self._before, self._after = before, after
-        self.done: Future[Accepted] = Future()
+        self.done: Future[Accepted] = _awaited()
 
     def is_stopped(self, engine: Engine, now: float) -> bool:
         """Whether what is asked before it fails: whoever waits is told so, and the event is nobody's."""
