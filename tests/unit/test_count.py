@@ -267,6 +267,21 @@ def test_the_command_prints_what_is_to_be_imported() -> None:
         (["--run", "12", "--sandbox"], "--run needs Elasticsearch"),
         (["--level", "loud", "--sandbox"], "'loud' is not a level"),
         (["--every", "often", "--elasticsearch", "http://127.0.0.1:1", "--index", "x"], "'often' is not a duration"),
+        (["--by", "host"], "--by says how lines are counted: add --count"),
+        (["--by", "host", "--at", "14:00"], "--by says how lines are counted: add --count"),
+        (
+            [
+                "--since",
+                "2026-11-20 14:00",
+                "--until",
+                "2026-11-20 13:00",
+                "--elasticsearch",
+                "http://127.0.0.1:1",
+                "--index",
+                "x",
+            ],
+            "--until 2026-11-20 13:00 is before --since 2026-11-20 14:00",
+        ),
         (["--count", "--by", "hots", "--elasticsearch", "http://127.0.0.1:1", "--index", "x"], "there are host, job"),
     ],
 )

@@ -113,6 +113,18 @@ def test_a_name_of_any_table_is_text() -> None:
             Job("a", "/bin/true", hosts="h1", **table)
 
 
+def test_a_name_that_the_file_gives_a_value_of_its_own_is_told_with_its_line(tmp_path: Path) -> None:
+    """And what would have to stand there."""
+    path = tmp_path / "jobs.py"
+    path.write_text("from daqsched import Job\nversion = 'r1'\njobs = [Job('a', '/bin/true', hosts='h1')]\n")
+    with pytest.raises(UserError) as raised:
+        load(path, parse(["version=r2"]))
+    assert str(raised.value) == (
+        f"{path}:2: declares no variable 'version' that could be set; it has: none; "
+        'write version = variable("version", ...) here'
+    )
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,7 +14,7 @@ from daqsched.confirm import NotConfirmed
 from daqsched.engine import commands, events
 from daqsched.engine.rollout_steps import outcome_of
 from daqsched.engine.stop_order import LONGEST_S
-from daqsched.errors import JobError
+from daqsched.errors import JobError, Refused
 from daqsched.merge import Scope, change_of
 from daqsched.protocol import RevisionHead
 from daqsched.rollout import (
@@ -240,6 +241,24 @@ def test_it_pauses_where_it_is_told_to() -> None:
     assert releases(world).startswith("r2 r2")
     world.say(events.RolloutSteered("pause", "bob", "beam"))
     assert rollout.state == "paused" and rollout.why == "by bob: beam"
+
+
+def test_why_a_rollout_was_paused_stays_told_whoever_pauses_it_again() -> None:
+    """However often; and a restart says that it is paused, as to wait for its end would be to wait for ever."""
+    world = farm()
+    change(world, Strategy(batches=(1,), ready_s=0.0, pause_after=(1,)))
+    turn(world)
+    turn(world)
+    rollout = world.engine.rolling.active
+    assert rollout is not None and rollout.why == "after batch 1, as asked for"
+    for name in ("bob", "carol", "dave"):
+        world.say(events.RolloutSteered("pause", name, "beam"))
+        assert rollout.why == f"after batch 1, as asked for; then by {name}: beam"
+    world.say(events.RestartAsked((("readout", "hlt04"),), "dave", agreed=99))
+    assert isinstance(world.verdict, Refused)
+    assert re.search(
+        "is paused after batch 1, .*first `daqsched rollout resume`, `rollback` or `abort`", str(world.verdict)
+    )
 
 
 def test_an_abort_leaves_the_rest_behind_until_the_next_apply() -> None:

@@ -60,6 +60,16 @@ class Commands(click.Group):
             import_module(f"daqsched.cli.{module}")
         return super().get_command(ctx, cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            from daqsched.limits import did_you_mean
+
+            close = did_you_mean(args[0], MODULES)
+            raise click.UsageError(f"No such command {args[0]!r}{close or ': `daqsched --help` lists them'}", ctx)
+        return super().resolve_command(ctx, args)
+
     def main(self, *args: Any, **extra: Any) -> Any:
         try:
             with quiet():

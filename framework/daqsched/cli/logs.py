@@ -154,6 +154,8 @@ def logs(
         until=times.moment(words["until"], now) if words["until"] else None,
         text=words["grep"],
     )
+    if wanted.since is not None and wanted.until is not None and wanted.until < wanted.since:
+        raise UserError(f"--until {words['until']} is before --since {words['since']}: no line is between them")
     coloured = colours()
     today = times.day(now)
 
@@ -288,6 +290,9 @@ def _kind(follow: bool, count: bool, words: dict[str, str]) -> str:
     given += ["--count"] if count or words["every"] else []
     if len(given) + follow > 1:
         raise UserError(f"{' and '.join([*given, *(['--follow'] if follow else [])])} can't be combined: choose one")
+    by = click.get_current_context().get_parameter_source("by")
+    if by is click.core.ParameterSource.COMMANDLINE and given != ["--count"]:
+        raise UserError("--by says how lines are counted: add --count")
     return given[0] if given else ""
 
 

@@ -12,11 +12,19 @@ from daqsched.errors import Refused, UserError
 from daqsched.merge import change_of
 from daqsched.select import words_for
 
+#: Between why the daemon paused it, or who did, and who did so again.
+_AND_BY = "; then "
+
 
 def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepted:
     """The same programs anew."""
     rollout = farm.rolling.active
     if rollout is not None:
+        if rollout.state == "paused":
+            raise Refused(
+                f"rollout {rollout.number} by {rollout.user} is paused {rollout.why}: "
+                "first `daqsched rollout resume`, `rollback` or `abort`"
+            )
         raise Refused(
             f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
         )
@@ -46,7 +54,9 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
         raise Refused(f"rollout {rollout.number} is not paused")
     by = f"by {event.user}{': ' + event.message if event.message else ''}"
     if event.what == "pause":
-        change_state(farm, "paused", by)
+        # why it was paused before stays told
+        first = rollout.why.split(_AND_BY)[0] if rollout.state == "paused" else ""
+        change_state(farm, "paused", f"{first}{_AND_BY}{by}" if first and first != by else by)
     elif event.what == "resume":
         confirm_ends(farm, event.agreed, (), next_to_change(farm, rollout))
         rollout.failed, rollout.guard, rollout.batch_began, rollout.ready_since = 0, "", now, 0.0

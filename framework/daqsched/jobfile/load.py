@@ -65,7 +65,11 @@ def evaluated(path: str | Path, given: Optional[Mapping[str, str]] = None) -> tu
         ended = False
         for name in bindings.unknown:
             has = ", ".join(sorted(bindings.declared)) or "none"
-            found.append(JobFileError(str(path), 0, f"declares no variable {name!r} that could be set; it has: {has}"))
+            line = _assigned(source.tree, name)
+            how = f'; write {name} = variable("{name}", ...) here' if line else ""
+            found.append(
+                JobFileError(str(path), line, f"declares no variable {name!r} that could be set; it has: {has}{how}")
+            )
         spec = _spec(module, path, source, caught, found)
     told = unknown.told(ended)
     found[:0] = [JobFileError(str(path), one.line, one.sentence) for one in told]
@@ -74,6 +78,14 @@ def evaluated(path: str | Path, given: Optional[Mapping[str, str]] = None) -> tu
         raise _all_of(found)
     settings = "".join(f" --set {name}={value}" for name, value in sorted(bindings.given.items()))
     return msgspec.structs.replace(spec, source=f"{spec.source}{settings}"), bindings
+
+
+def _assigned(tree: ast.Module, name: str) -> int:
+    """The line in which the file gives the name a value of its own; 0: it does not."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == name for one in node.targets):
+            return node.lineno
+    return 0
 
 
 def _all_of(found: Sequence[JobFileError]) -> JobFileError:
