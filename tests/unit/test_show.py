@@ -39,7 +39,7 @@ def test_a_host_that_is_away_is_one_paragraph_for_all_its_jobs(capsys: pytest.Ca
     """Not the same two lines once more for each of them."""
     why, evidence = (
         "hlt03 stopped answering the master, which said so 7.5 s ago; waiting for it",
-        ("1 more on hlt03 in the same state",),
+        ("2 instances on hlt03 in this state",),
     )
     away = [Story(job, "hlt03", "UNREACHABLE", why, evidence) for job in ("readout", "nsmd2")]
     Canvas(width=200).print(why_lines(WhyAnswer([*away, Story("evb", "hlt01", "UNREACHABLE", "another", evidence)], 3)))

@@ -312,7 +312,7 @@ def test_each_reason_that_a_host_gives_is_told() -> None:
     assert found["big@hlt02"].why.startswith("not enough memory: needs 1000032 MiB")
     assert found["far@hlt77"].evidence == ("hlt77 has made no offer since this daemon registered 0.20 s ago",)
     assert (
-        found["b@hlt04"].evidence[0] == "1 more on hlt04 in the same state: it is the host, its agent, or the network"
+        found["b@hlt04"].evidence[0] == "2 instances on hlt04 in this state: it is the host, its agent, or the network"
     )
 
 

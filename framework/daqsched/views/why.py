@@ -14,6 +14,7 @@ from daqsched.engine.match import lacking
 from daqsched.engine.reasons import maintenance
 from daqsched.engine.tense import Tense
 from daqsched.hosts import fold
+from daqsched.plural import plural
 from daqsched.spec import FORWARDER
 from daqsched.states import Shown
 from daqsched.views.rows import Change, Row, Story, as_desired
@@ -151,7 +152,7 @@ def _evidence(engine: Engine, row: Row, instance: Instance, late: Optional[LateE
     if row.state in ("UNREACHABLE", "UNKNOWN"):
         others = [one for one in engine.lost.get(row.host, {}).values() if one is not instance]
         if others:
-            yield f"{len(others)} more on {row.host} in the same state: it is the host, its agent, or the network"
+            yield f"{plural(len(others) + 1, 'instance')} on {row.host} in this state: it is the host, its agent, or the network"
         yield "no second copy is started meanwhile: the program may well be running there"
 
 
