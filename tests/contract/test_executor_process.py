@@ -14,14 +14,15 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daqsched_executor.contract import Check, Payload, Restart, Stop, Stream, starts_of, starts_path
-from daqsched_executor.life.events import Started
-from daqsched_executor.machine.kernel import Kernel
+from daqsched_executor.life.events import Died, Event, Started, TreeGone
+from daqsched_executor.machine.kernel import Kernel, ProcessEntry
 from daqsched_executor.machine.process import Program
 from daqsched_executor.run.streams import Registered
 from fake_agent import FakeAgent, Start, processes_of, report_of
@@ -304,6 +305,51 @@ def test_what_our_account_may_not_signal_is_told(tmp_path: Path) -> None:
         os.kill(executor, signal.SIGKILL)
         os.waitpid(executor, 0)
         os.close(told)
+
+
+class Blind(Kernel):
+    """Sees nothing below us for a while, as one does that looks just when each of the processes there has forked and exited."""
+
+    looks = 0
+
+    def descendants(self, runners: Container[int] = ()) -> list[ProcessEntry]:
+        """As ever, after ten looks."""
+        self.looks += 1
+        return [] if self.looks <= 10 else super().descendants(runners)
+
+
+def test_what_a_look_misses_is_not_taken_for_gone() -> None:
+    """Beside a relay process, which lives as long as the program, too: that something lives, our own children say."""
+    told, tell = os.pipe()
+    executor = os.fork()
+    if executor == 0:
+        try:
+            kernel = Blind()
+            kernel.adopt_orphans()
+            program = Program(kernel, (2, 2))
+            program.spawn(Payload("j@h.1", "j", "h", ("/bin/sh", "-c", "sleep 1000 & exit 3")))
+            (died,) = (event for event in heard(program, Died) if isinstance(event, Died))
+            heard(program, TreeGone, program.kill_tree())
+            os.write(tell, f"{died.left} was left".encode())
+        finally:
+            os._exit(1)
+    os.close(tell)
+    assert os.read(told, 100) == b"1 was left"
+    os.waitpid(executor, 0)
+    os.close(told)
+
+
+def heard(program: Program, kind: type[Event], events: Sequence[Event] = ()) -> list[Event]:
+    """All that is told until one of these is."""
+    found = list(events)
+
+    def told() -> bool:
+        if not any(isinstance(one, kind) for one in found):
+            found.extend([*program.listen(), *program.reap()])
+        return any(isinstance(one, kind) for one in found)
+
+    until(told, f"{kind.__name__} is told")
+    return found
 
 
 class TestWhatAProgramFinds:

@@ -250,6 +250,13 @@ class Kernel:
         except ChildProcessError:
             return True
 
+    def has_only(self, runners: Container[int]) -> bool:
+        """Whether we have no children but these: then nothing but their trees is below us, as what loses its parent becomes our
+        child in the same moment."""
+        ours = os.getpid()
+        found = children(ours)
+        return all(pid in runners for pid in (children_of_all(self.parent)(ours) if found is None else found))
+
     def descendants(self, runners: Container[int] = ()) -> list[ProcessEntry]:
         """Every living process below us, zombies not among them, parents before children; the trees of our children
         ``runners`` are left out. What begins or loses its parent meanwhile may be missing: `alone` knows better."""

@@ -41,9 +41,8 @@ if TYPE_CHECKING:
     from daqsched_executor.machine.relay import Relay
     from daqsched_executor.machine.terminal import Terminal
 
-#: How often /proc is read again that shows nothing where something lives; and where that may be a side command,
-#: so that there may be nothing.
-SCANS, SCANS_BESIDE = 100, 3
+#: How often /proc is read again that shows nothing where something lives.
+SCANS = 100
 
 #: Asks a container's runner to SIGKILL the container: a runner that is killed itself can't copy the last lines.
 KILL_CONTAINER = int(signal.SIGRTMAX) - 1
@@ -206,7 +205,7 @@ class Program:
         events: list[Event] = []
         ended_program: Ended | None = None
         living: list[ProcessEntry] = []
-        for _ in range(SCANS_BESIDE if self.runners else SCANS):
+        for _ in range(SCANS):
             alone = False
             while True:
                 try:
@@ -227,7 +226,7 @@ class Program:
             wanted = ended_program is not None or self._clearing or self._killing
             # wait says that something lives: where /proc shows nothing, it forked and exited while we read
             living = self._kernel.descendants(self.runners) if wanted and not alone else []
-            if alone or living or not wanted:
+            if alone or living or not wanted or self._kernel.has_only(self.runners):
                 break
         if self.relay is not None and (ended_program is not None or (self._clearing and not living)):
             self.relay.take_all()
