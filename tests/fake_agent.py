@@ -292,8 +292,10 @@ Start = Callable[..., ExecutorUnderTest]
 
 
 def processes_of(executor: ExecutorUnderTest) -> list[int]:
-    """Living processes of the executor's job: all that have its sandbox as folder, but for executor, warden and relay."""
-    found = []
+    """Living processes of the executor's job: all that have its sandbox as folder, but for executor, warden and relay with what
+    that runs at its end (``cat``, in the session that it leads)."""
+    found: dict[int, int] = {}
+    relays = set()
     own = [executor.process.pid] if executor.process.poll() is None else []
     try:
         own.append(executor.pid)
@@ -302,11 +304,13 @@ def processes_of(executor: ExecutorUnderTest) -> list[int]:
     for name in os.listdir("/proc"):
         try:
             ours = name.isdigit() and Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox
-            if ours and Path(f"/proc/{name}/comm").read_text() != f"{RELAY}\n":
-                found.append(int(name))
+            if ours and Path(f"/proc/{name}/comm").read_text() == f"{RELAY}\n":
+                relays.add(int(name))
+            elif ours:
+                found[int(name)] = os.getsid(int(name))
         except OSError:
             continue
-    return [pid for pid in found if pid not in own and alive(pid)]
+    return [pid for pid, session in found.items() if pid not in own and session not in relays and alive(pid)]
 
 
 def relays(executor: ExecutorUnderTest) -> list[int]:

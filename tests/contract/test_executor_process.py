@@ -188,7 +188,7 @@ sys.exit(9)
         text = """
 import os, time
 def hop():
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         os.setsid()
         time.sleep(0.01)
@@ -204,7 +204,8 @@ time.sleep(1000)
         until((executor.sandbox / "ready").exists, "hoppers")
         agent.kill("readout@hlt01.1")
         agent.wait_update("TASK_KILLED")
-        assert processes_of(executor) == []
+        # a `cat` of the relay process may be there for a moment; hoppers would be for a minute
+        until(lambda: not processes_of(executor), "none is left", 10.0)
 
 
 #: A helper in a session of its own, whose first thread ends while another one works: stat(5) calls it a zombie.
