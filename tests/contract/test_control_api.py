@@ -16,6 +16,7 @@ from daqsched import protocol
 from daqsched.cli import main
 from daqsched.control import GiveRequest, TakeRequest
 from daqsched.engine import events
+from daqsched.errors import Refused
 from daqsched.operations import OPERATIONS
 from daqsched.protocol import ApproveRequest
 from daqsched.serve import callers as callers_module
@@ -341,3 +342,30 @@ def test_an_older_daemon_says_that_it_knows_no_control(serve: Serve, monkeypatch
     monkeypatch.setattr(serve.api.app.router, "routes", kept)
     found = said(serve, "control")
     assert found.exit_code == 2 and "older than this command" in found.output
+
+
+@pytest.mark.parametrize(("to", "may"), [("oidc:alice", True), ("oidc:eve", False), ("oidc:stranger", False)])
+def test_control_is_given_to_somebody_of_an_identity_provider_whatever_is_denied_to_groups_there(
+    tmp_path: Path, to: str, may: bool
+) -> None:
+    """Whether he is in such a group his own log-in tells, by which each change of his is judged."""
+    rules = """
+version: 1
+rules:
+  - {to: token:admin, role: admin}
+  - {to: [oidc:alice, oidc:eve], role: expert}
+  - {to: oidc-group:guests, deny: [control]}
+  - {to: oidc:eve, deny: [control]}
+"""
+    web = WebServe(tmp_path, rules)
+    try:
+        client = web.client(web.token("admin"))
+        client.take(None, 3600.0, "beam")
+        if may:
+            (held,) = client.give(None, to).control
+            assert held.user == "alice"
+        else:
+            with pytest.raises(Refused, match=f"{to} may not be in control"):
+                client.give(None, to)
+    finally:
+        web.close()

@@ -154,6 +154,26 @@ rules:
     assert not mine.why_not("restart", Target("rc", "hlt01")) and not mine.why_not("stop", Target("hv_1", "hlt01"))
 
 
+@pytest.mark.parametrize("odd", [1234, 12.5, True, None, {"name": "guests"}, ["guests"]])
+@pytest.mark.parametrize("named", ["1234", "guests", "true", "another"])
+def test_a_group_that_is_no_text_may_be_any_of_those_that_are_denied(odd: typing.Any, named: str) -> None:
+    """Which one it means nobody knows: each deny of the door's groups counts, and none of another door's; it gives nothing."""
+    text = f"""
+version: 1
+rules:
+  - {{to: known, role: expert}}
+  - {{to: "oidc-group:{named}", deny: restart, on: "hv_*"}}
+  - {{to: "oidc-group:{named}", role: admin}}
+  - {{to: "proxy-group:{named}", deny: "*"}}
+"""
+    rights = read(text, "r.yaml")
+    who, _ = by_oidc(["shift", odd], rights)
+    mine = Grants(rights, who)
+    assert "bob is in one that is named by no text" in mine.why_not("restart", Target("hv_1", "hlt01"))
+    assert not mine.why_not("restart", Target("rc", "hlt01")) and not mine.why_not("stop", Target("hv_1", "hlt01"))
+    assert mine.why_not("tokens", Target()), "an admin's alone"
+
+
 @pytest.mark.parametrize("word", ["oidc:bob", "proxy:bob", "bob"])
 def test_a_token_for_somebody_whose_groups_are_told_elsewhere_keeps_their_denies(word: str) -> None:
     """Nobody knows here which of them he is in: a token for him gives nothing that a deny of any takes."""

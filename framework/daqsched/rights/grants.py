@@ -270,17 +270,15 @@ class Grants:
             return (
                 f" to some, and the directory of accounts does not say whether {self.who.name} is one: ask again soon"
             )
-        if self._whole(denies.rule, self.who.unasked):
+        left_out = [name for kind, name in _named(self._rights, denies.rule) if kind in self.who.left_out]
+        if not all(map(can_be_name, left_out)):
             return (
-                f" to a group, and nobody here knows whether {self.who.name} is in it: that is told with a log-in alone"
+                f" to a group whose name can't be one here, and {self.who.name} is in one that was left out for its name: have it "
+                "called by letters of ASCII"
             )
-        return (
-            f" to a group whose name can't be one here, and {self.who.name} is in one that was left out for its name: have it "
-            "called by letters of ASCII"
-        )
-
-    def _whole(self, rule: Rule, kinds: frozenset[str]) -> bool:
-        return any(one.partition(":")[0] in kinds for one in _reached(self._rights, words_of(rule.to)))
+        if left_out:
+            return f" to a group, and {self.who.name} is in one that is named by no text: have it called by letters of ASCII"
+        return f" to a group, and nobody here knows whether {self.who.name} is in it: that is told with a log-in alone"
 
     def _has(self, best: Optional[Role]) -> str:
         names = sorted(self.called - {KNOWN})
@@ -313,18 +311,18 @@ def _may_be(rights: Rights, rule: Rule, who: Principal) -> bool:
     if not who.unasked and not who.left_out:
         return False
     return any(
-        kind in who.unasked or (kind in who.left_out and not can_be_name(name))
-        for kind, _, name in (one.partition(":") for one in _reached(rights, words_of(rule.to)))
+        kind in who.unasked or (kind in who.left_out and not can_be_name(name)) for kind, name in _named(rights, rule)
     )
 
 
-def _reached(rights: Rights, words: Iterable[str]) -> frozenset[str]:
-    """All whom these words of a rule may mean: themselves, who is in the groups, and how people are known."""
+def _named(rights: Rights, rule: Rule) -> Iterator[tuple[str, str]]:
+    """All whom a rule may mean, by kind and name: its words, who is in the groups, and how people are known."""
     found: set[str] = set()
-    left = list(words)
+    left = list(words_of(rule.to))
     while left:
         one = left.pop()
         if one not in found:
             found.add(one)
             left += (*rights.groups.get(one, ()), *rights.people.get(one, ()))
-    return frozenset(found)
+            kind, _, name = one.partition(":")
+            yield kind, name

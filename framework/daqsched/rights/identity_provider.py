@@ -75,8 +75,9 @@ class ProvidedIdentity(msgspec.Struct, frozen=True):
 
     name: str
     groups: tuple[str, ...]
-    #: So many more it named that can't be names.
+    #: So many more it named that can't be names, and whether any of these is no text: which group that means nobody knows.
     left_out: int = 0
+    nameless: bool = False
 
 
 def read(text: str, source: str) -> ProviderSettings:
@@ -155,7 +156,7 @@ def named_by(claims: Mapping[str, Any], settings: ProviderSettings) -> ProvidedI
         raise UserError(f"{who} names groups in {shown(settings.groups)} that can't be names")
     if len(found) > MOST_GROUPS:
         raise UserError(f"{who} names {len(found):,} groups, and at most {MOST_GROUPS} are taken: have it name fewer")
-    return ProvidedIdentity(name, *possible_groups(found))
+    return ProvidedIdentity(name, *possible_groups(found), nameless=not all(isinstance(one, str) for one in found))
 
 
 def known_groups(rights: Rights) -> frozenset[str]:

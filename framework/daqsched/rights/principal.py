@@ -32,8 +32,8 @@ class Principal(msgspec.Struct, frozen=True):
     most: Optional[Role] = None
     #: Who this is was not told in full: no rule gives to names that are not known, and each that denies may be for them.
     doubt: bool = False
-    #: Kinds of groups (``oidc-group``) of which nobody here knows whether this is in them: each rule that denies to one may be for
-    #: this.
+    #: Kinds of groups (``oidc-group``) of which nobody here knows whether this is in them, as nobody asked, or was told by no name:
+    #: each rule that denies to one may be for this.
     unasked: frozenset[str] = frozenset()
     #: Kinds of which some were left out that have no possible name: each rule that denies to a group so called may be for this.
     left_out: frozenset[str] = frozenset()

@@ -37,8 +37,9 @@ class LoginSession(msgspec.Struct, frozen=True):
     #: What the identity provider said, and whether these are not all, but those that the rights named then.
     groups: tuple[str, ...] = ()
     cut: bool = False
-    #: So many more it named that can't be names.
+    #: See `ProvidedIdentity`.
     left_out: int = 0
+    nameless: bool = False
 
     @property
     def itself(self) -> str:

@@ -107,9 +107,9 @@ class Authentication:
                 name = session.itself if session is not None else ""
                 raise Unauthenticated(WRONG, ended or "the session is unknown", name)
             self._tell(session.name, session.left_out, "the identity provider")
-            who = Principal(
-                session.name, session.known_as, left_out=_left_out(session.left_out, f"{session.way}-group")
-            )
+            kind = f"{session.way}-group"
+            unasked = _left_out(session.nameless, kind)
+            who = Principal(session.name, session.known_as, unasked=unasked, left_out=_left_out(session.left_out, kind))
             return Arrival(who, f"{session.way}{_counted(session.left_out)}")
         raise Unauthenticated(NOTHING_SHOWN)
 

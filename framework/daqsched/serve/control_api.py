@@ -83,7 +83,8 @@ class ControlRoutes:
             if await accounts.number(name) is None:
                 raise UserError(f"there is no account {name!r} on the daemon's machine")
             return name, (f"unix:{name}",)
-        who = await somebody(word, in_force.rights, accounts)
+        # of groups that a log-in tells of it is judged when he asks himself
+        who = replace(await somebody(word, in_force.rights, accounts), unasked=frozenset())
         grants = in_force.grants(who)
         targets = await self._ask(lambda engine, now: for_control(engine, part))
         if grants.refusal("control", targets):

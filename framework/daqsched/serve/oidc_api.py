@@ -106,7 +106,15 @@ def session_of(provider: Provider, named: ProvidedIdentity, rights: Rights, now:
     groups = named.groups if known is None else tuple(one for one in named.groups if one in known)
     tag = tag_of(basis(provider.settings, known, named.left_out))
     return LoginSession(
-        secrets.token_urlsafe(16), named.name, now + LIFE_S, tag, OIDC, groups, not whole, named.left_out
+        secrets.token_urlsafe(16),
+        named.name,
+        now + LIFE_S,
+        tag,
+        OIDC,
+        groups,
+        not whole,
+        named.left_out,
+        named.nameless,
     )
 
 
