@@ -349,6 +349,37 @@ def test_a_selection_that_fits_nothing_is_a_mistake_whatever_the_others_fit(
         run(verb, file, *words, *more, status=6)
 
 
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ("anywhere@h7", ""),
+        ("any*@h*", ""),
+        ("@h7", ""),
+        ("@h[4-9]", ""),
+        ("anywhere", ""),
+        ("daqsched-*", ""),
+        ("anywheer@h7", "anywheer@h7"),
+        ("daq-a@h7", "daq-a@h7"),
+    ],
+)
+def test_where_a_job_by_attributes_may_be_is_the_daemon_s_to_know(
+    serve: Serve, run: Run, tmp_path: Path, words: str, wrong: str
+) -> None:
+    """It has no hosts in the file, and before its first start none in the farm: its name has to fit."""
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    file = tmp_path / "farm.py"
+    file.write_text(
+        "from daqsched import Job\n"
+        'jobs = [Job("daq-a", "/bin/true", hosts="h1"), Job("anywhere", "/bin/true", attributes={"rack": "r1"})]\n'
+    )
+    if wrong:
+        assert f"--only {wrong} matches nothing" in run(
+            "apply", file, "--only", words, "--no-wait", "--no-look", status=2
+        )
+    else:
+        run("apply", file, "--only", words, "--no-wait", "--no-look")
+
+
 @pytest.mark.parametrize("words", ["h4", "daq-b", "@h[4-9]", "daq-a@h4", "@x*", "h2 h4"])
 @pytest.mark.parametrize("command", ["preflight", "apply --preflight"])
 def test_who_is_excepted_and_not_there_is_a_mistake(

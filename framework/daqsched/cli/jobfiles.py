@@ -50,7 +50,9 @@ def ensure_matches(client: Any, spec: Any, only: Sequence[str]) -> None:
         for key in ((job.name, host) for host in ("", *expand(job.hosts))):
             if fits(*key):
                 idle.see(*key)
-    left = [word for word in idle.words if word.partition("@")[0] != FORWARDER]
+    # the hosts of these are the daemon's to know
+    elsewhere = [FORWARDER, *(job.name for job in spec.jobs if not job.hosts)]
+    left = [word for word in idle.words if not _may_mean(word, elsewhere)]
     # of a bare word the daemon would take a host for it
     asked = {word if "@" in word else f"{word}@*": word for word in left}
     lost = [asked.get(word, word) for word in client.status(list(asked)).unmatched] if asked else []
@@ -58,6 +60,15 @@ def ensure_matches(client: Any, spec: Any, only: Sequence[str]) -> None:
         raise UserError(
             f"nothing was done: --only {some(lost, ' ')} matches nothing of the file or the farm{as_hosts(lost)}"
         )
+
+
+def _may_mean(word: str, jobs: Sequence[str]) -> bool:
+    """Whether it names one of these jobs, or a host that one of the file's may be on."""
+    from daqsched.select import selection
+    from daqsched.spec import FORWARDER
+
+    name = word.partition("@")[0]
+    return any(selection([name])(job, "") for job in jobs) if name else any(job != FORWARDER for job in jobs)
 
 
 def is_revision(word: str) -> bool:
