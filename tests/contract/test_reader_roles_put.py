@@ -72,6 +72,7 @@ class Security:
         self.licence, self.refuses = "trial", ""
         #: After so many changes it refuses all; and whether each change is made before that.
         self.most_changes: Optional[int] = None
+        self.status_then = 403
         self.changes: list[str] = []
         #: What is done and never answered.
         self.swallows = ""
@@ -112,7 +113,7 @@ class Security:
         if method == "GET":
             return 200, self.known[kind]
         if self.most_changes is not None and len(self.changes) >= self.most_changes:
-            return 403, {"error": {"type": "security_exception", "reason": "action is unauthorized"}}
+            return self.status_then, {"error": {"type": "security_exception", "reason": "action is unauthorized"}}
         self.changes.append(f"{method} {path}")
         if method == "DELETE":
             del self.known[kind][name[0]]
@@ -231,6 +232,32 @@ def test_a_failure_halfway_is_told_and_the_next_call_goes_on(security: Security,
     for name, user in security.known["user"].items():
         assert (tmp_path / "passwords" / name).read_text() == f"{name}:{user['password']}\n"
     assert security.changes[0].startswith("DELETE"), "first of all what is taken away"
+
+
+@pytest.mark.parametrize("status", [429, 502, 503])
+@pytest.mark.parametrize("most", [0, 3, 6])
+def test_a_server_that_is_busy_halfway_is_told_as_any_failure(
+    security: Security, tmp_path: Path, most: int, status: int
+) -> None:
+    """Whether it made the change that it gave no word of, nobody knows; the same again goes on."""
+    security.most_changes, security.status_then = most, status
+    done = apply(security, tmp_path)
+    assert done.exit_code == 3 and done.output.count("done  ") == most == len(security.changes)
+    assert f"{most} of 7 changes were made, this one perhaps, those after it were not: call this again" in done.output
+    security.most_changes = None
+    assert apply(security, tmp_path).exit_code == 0
+    assert len(security.changes) == len(set(security.changes)) == 7
+
+
+def test_a_role_that_gives_less_comes_before_one_that_is_new(security: Security, tmp_path: Path) -> None:
+    """Where it ends in between, nobody reads on what the rights give no more."""
+    assert apply(security, tmp_path).exit_code == 0
+    narrowed = security.known["role"]["daqsched-boss"]
+    narrowed["indices"][0]["privileges"] = ["all"]
+    del security.known["role"]["daqsched-alice"]
+    security.changes.clear()
+    assert apply(security, tmp_path).exit_code == 0
+    assert security.changes == ["PUT /_security/role/daqsched-boss", "PUT /_security/role/daqsched-alice"]
 
 
 def test_a_password_that_may_be_known_there_is_kept_and_used(security: Security, tmp_path: Path) -> None:

@@ -110,13 +110,17 @@ def steps(client: Elastic, found: Readers, prefix: str, secrets_in: Optional[Pat
     wanted = {role.user: role.name for role in found.roles if role.user}
     return [
         *_taken(found, prefix, roles, users, wanted),
-        *(_role(role, roles.get(role.name), prefix) for role in found.roles),
+        # one that is there may give less than it did
+        *(
+            _role(role, roles.get(role.name), prefix)
+            for role in sorted(found.roles, key=lambda one: one.name not in roles)
+        ),
         *(_user(user, name, users.get(user), prefix, secrets_in) for user, name in wanted.items()),
     ]
 
 
 def take(client: Elastic, todo: Sequence[SecurityStep]) -> Iterator[SecurityStep]:
-    """Take the steps, giving each when it is done. Where one fails all before it are done, and the error says how many are not."""
+    """Take the steps, giving each when it is done. Where one fails the error says how many were done before."""
     wanted = sum(bool(step.path) for step in todo)
     done = 0
     for step in todo:
@@ -127,8 +131,15 @@ def take(client: Elastic, todo: Sequence[SecurityStep]) -> Iterator[SecurityStep
                 else:
                     _asked(client, step.method, step.path, step.body, f"see to the {step.what}")
             except (Refused, Unreachable, UserError) as error:
-                left = f"{done} of {wanted} changes were made, this one and those after it were not: call this again, which goes on"
-                raise type(error)(f"{step.what}: {error}; {left}") from error
+                # what they are made of differs with the kinds below these
+                kind = next(one for one in (Refused, Unreachable, UserError) if isinstance(error, one))
+                this = (
+                    "this one perhaps, those after it were not"
+                    if kind is Unreachable
+                    else "this one and those after it were not"
+                )
+                left = f"{done} of {wanted} changes were made, {this}: call this again, which goes on"
+                raise kind(f"{step.what}: {error}; {left}") from error
             done += 1
         yield step
 
