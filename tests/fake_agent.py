@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
@@ -291,11 +291,10 @@ def outcome(agent: FakeAgent, id: str = "o1", limit_s: float = 30.0) -> Done:
 Start = Callable[..., ExecutorUnderTest]
 
 
-def processes_of(executor: ExecutorUnderTest) -> list[int]:
-    """Living processes of the executor's job: all that have its sandbox as folder, but for executor, warden and relay with what
-    that runs at its end (``cat``, in the session that it leads)."""
-    found: dict[int, int] = {}
-    relays = set()
+def processes_of(executor: ExecutorUnderTest, copiers: Collection[int] = ()) -> list[int]:
+    """Living processes of the executor's job: all that have its sandbox as folder, but for executor, warden and relay. ``copiers``:
+    relay processes that there were, in whose sessions a ``cat`` may run at their end."""
+    found = []
     own = [executor.process.pid] if executor.process.poll() is None else []
     try:
         own.append(executor.pid)
@@ -304,13 +303,11 @@ def processes_of(executor: ExecutorUnderTest) -> list[int]:
     for name in os.listdir("/proc"):
         try:
             ours = name.isdigit() and Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox
-            if ours and Path(f"/proc/{name}/comm").read_text() == f"{RELAY}\n":
-                relays.add(int(name))
-            elif ours:
-                found[int(name)] = os.getsid(int(name))
+            if ours and Path(f"/proc/{name}/comm").read_text() != f"{RELAY}\n" and os.getsid(int(name)) not in copiers:
+                found.append(int(name))
         except OSError:
             continue
-    return [pid for pid, session in found.items() if pid not in own and session not in relays and alive(pid)]
+    return [pid for pid in found if pid not in own and alive(pid)]
 
 
 def relays(executor: ExecutorUnderTest) -> list[int]:
