@@ -257,7 +257,7 @@ def test_why_a_rollout_was_paused_stays_told_whoever_pauses_it_again() -> None:
     world.say(events.RestartAsked((("readout", "hlt04"),), "dave", agreed=99))
     assert isinstance(world.verdict, Refused)
     assert re.search(
-        "is paused after batch 1, .*first `daqsched rollout resume`, `rollback` or `abort`", str(world.verdict)
+        "is paused, after batch 1, .*first `daqsched rollout resume`, `rollback` or `abort`", str(world.verdict)
     )
 
 

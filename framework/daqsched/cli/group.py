@@ -63,7 +63,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
-        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+        if args[0] not in MODULES and not args[0].startswith("-") and not ctx.resilient_parsing:
             from daqsched.limits import did_you_mean
 
             close = did_you_mean(args[0], MODULES)

@@ -10,6 +10,7 @@ from daqsched.engine.rollout_steps import begin, change_state, end, next_to_chan
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.merge import change_of
+from daqsched.rollout import Rollout
 from daqsched.select import words_for
 
 #: Between why the daemon paused it, or who did, and who did so again.
@@ -21,9 +22,9 @@ def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepte
     rollout = farm.rolling.active
     if rollout is not None:
         if rollout.state == "paused":
+            out = "`rollback` or `abort`" if _goes_back(farm, rollout) else "or `abort`"
             raise Refused(
-                f"rollout {rollout.number} by {rollout.user} is paused {rollout.why}: "
-                "first `daqsched rollout resume`, `rollback` or `abort`"
+                f"rollout {rollout.number} by {rollout.user} is paused, {rollout.why}: first `daqsched rollout resume`, {out}"
             )
         raise Refused(
             f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
@@ -47,7 +48,7 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
     rollout = farm.rolling.active
     if rollout is None:
         raise Refused("no rollout is under way: `daqsched rollout` shows the last one")
-    if event.what == "rollback" and (rollout.kind != "apply" or farm.rolling.before is None):
+    if event.what == "rollback" and not _goes_back(farm, rollout):
         what = "a rolling restart" if rollout.kind != "apply" else f"rollout {rollout.number}"
         raise Refused(f"{what} has nothing to go back to: `daqsched rollout abort` ends it")
     if event.what == "resume" and rollout.state != "paused":
@@ -73,3 +74,8 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
         roll_back(farm, event.user, by, now)
     farm.rolling.touched = True
     return Accepted(rollout=rollout.number)
+
+
+def _goes_back(farm: Farm, rollout: Rollout) -> bool:
+    """Whether there is anything to go back to."""
+    return rollout.kind == "apply" and farm.rolling.before is not None
