@@ -64,9 +64,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
         farm.note(f"{instance}: {what} by {event.user}{': ' + event.message if event.message else ''}")
         farm.dirty[key] = None
         if event.spares:
-            if instance.reminders is not None:  # it is another order
-                instance.reminders.hold_due, instance.reminders.hold_order = 0.0, ""
-            operator_commands.tell_hold(farm, instance, now)
+            _tell_anew(farm, instance, now)
         else:
             farm.end(instance, now)
         farm.settle(instance, now)
@@ -121,9 +119,7 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         record.regardless = event.anyway and farm.order.predecessor(instance) is not None
         if was_held is not None:
             farm.cancel_end(instance)
-            if instance.reminders is not None:  # it is another order
-                instance.reminders.hold_due, instance.reminders.hold_order = 0.0, ""
-            operator_commands.tell_hold(farm, instance, now)
+            _tell_anew(farm, instance, now)
         farm.note(f"{instance}: started by {event.user}")
         farm.dirty[key] = None
         farm.settle(instance, now)
@@ -169,3 +165,10 @@ def _there(
     if not found and not nowhere:
         raise Refused("none of these is desired any more: `daqsched status` lists what is")
     return found, tuple(gone)
+
+
+def _tell_anew(farm: Farm, instance: Instance, now: float) -> None:
+    """It is another order than the one before."""
+    if instance.reminders is not None:
+        instance.reminders.hold_due, instance.reminders.hold_order = 0.0, ""
+    operator_commands.tell_hold(farm, instance, now)
