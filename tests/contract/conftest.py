@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from daqsched_executor.contract import Payload, Stop
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, processes_of
 from left_running import left_running, pids
+from waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +31,15 @@ def no_process_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     left = left_running(folder, before)
     assert not left, f"left running: {'; '.join(left)}"
+
+
+@pytest.fixture(autouse=True)
+def no_line_is_left_in_the_log() -> Iterator[None]:
+    """What a daemon of one test has logged is not for who reads the log of another one's: it is one for the process."""
+    yield
+    log = sys.modules.get("daqsched.serve.log")
+    if log is not None:
+        log.RECENT._lines.clear()
 
 
 @pytest.fixture
@@ -50,12 +62,18 @@ def start(agent: FakeAgent, tmp_path: Path) -> Iterator[Start]:
         executor.launch(Payload("readout@hlt01.1", "readout", "hlt01", argv, **fields))
         return executor
 
+    def none_is_left(executor: ExecutorUnderTest) -> bool:
+        left = processes_of(executor)
+        for pid in left:
+            with suppress(ProcessLookupError):  # it ends by itself
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
     yield start_one
     for executor in started:
         executor.end()
-        for pid in processes_of(executor):
-            with suppress(ProcessLookupError):  # it ends by itself
-                os.kill(pid, signal.SIGKILL)
+        # what is forked during one look is in the next
+        until(partial(none_is_left, executor), "nothing of the program is left")
 
 
 @pytest.fixture
