@@ -157,7 +157,7 @@ rules:
 @pytest.mark.parametrize("odd", [1234, 12.5, True, None, {"name": "guests"}, ["guests"]])
 @pytest.mark.parametrize("named", ["1234", "guests", "true", "another"])
 def test_a_group_that_is_no_text_may_be_any_of_those_that_are_denied(odd: typing.Any, named: str) -> None:
-    """Which one it means nobody knows: each deny of the door's groups counts, and none of another door's; it gives nothing."""
+    """Which one it means nobody knows: each deny of such groups counts, and none of a proxy's; it gives nothing."""
     text = f"""
 version: 1
 rules:

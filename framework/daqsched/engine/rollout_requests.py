@@ -22,10 +22,10 @@ def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepte
     rollout = farm.rolling.active
     if rollout is not None:
         if rollout.state == "paused":
-            out = "`rollback` or `abort`" if _goes_back(farm, rollout) else "or `abort`"
-            raise Refused(
-                f"rollout {rollout.number} by {rollout.user} is paused, {rollout.why}: first `daqsched rollout resume`, {out}"
-            )
+            first = "first `daqsched rollout resume`, `rollback` or `abort`"
+            if not _goes_back(farm, rollout):
+                first = "first `daqsched rollout resume` or `abort`"
+            raise Refused(f"rollout {rollout.number} by {rollout.user} is paused, {rollout.why}: {first}")
         raise Refused(
             f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
         )

@@ -61,7 +61,7 @@ class LoginRoutes:
             if found is not None and found.provider is not None:
                 raise UserError(
                     "nobody logs in here by a password: people do in a browser, by an identity provider, and commands take a "
-                    "token, which an admin makes (`daqsched token create NAME --role ROLE --for oidc:NAME`)"
+                    "token, which an admin makes (`daqsched token create NAME --for oidc:NAME`, with --role)"
                 )
             raise UserError("nobody logs in here: that is for `daqsched serve --web` with --passwords")
         try_once(found.pace, body.name, caller.address, "wrong passwords")
