@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import time
@@ -24,13 +25,20 @@ class Beside(NamedTuple):
 
     def wait(self) -> None:
         """Until it has ended; timeout(1) sees to it that it does."""
-        with suppress(ProcessLookupError):
+        if not self._is_there():
+            return
+        try:
             its = os.pidfd_open(self.pid)
-            try:
-                if self._is_there():
-                    select.select([its], [], [])
-            finally:
-                os.close(its)
+        except OSError as error:
+            # it has just ended, and its number is nobody's, or that of a thread, for which older kernels say EINVAL
+            if error.errno not in (errno.ESRCH, errno.ENOENT, errno.EINVAL):
+                raise
+            return
+        try:
+            if self._is_there():
+                select.select([its], [], [])
+        finally:
+            os.close(its)
 
     def _is_there(self) -> bool:
         with suppress(OSError):

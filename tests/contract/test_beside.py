@@ -51,6 +51,28 @@ def test_another_process_of_its_number_is_not(running: subprocess.Popen[bytes], 
     assert running.poll() is None
 
 
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_thread_of_its_number_is_not(tmp_path: Path, later: int) -> None:
+    """Nor where it began in the same tick."""
+    over, known, told = threading.Event(), threading.Event(), []
+
+    def run() -> None:
+        told.append(threading.get_native_id())
+        known.set()
+        over.wait(30)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert known.wait(30)
+        start = int(Path(f"/proc/{told[0]}/stat").read_text().rpartition(")")[2].split()[19])
+        Beside("machines", told[0], start + later, tmp_path / "log").wait()
+        assert thread.is_alive()
+    finally:
+        over.set()
+        thread.join(30)
+
+
 def test_how_long_it_took_is_to_its_last_word(running: subprocess.Popen[bytes], tmp_path: Path) -> None:
     """Its log was written last when it ended."""
     log = tmp_path / "log"
