@@ -595,6 +595,29 @@ def test_a_forwarder_that_is_to_go_leaves_another_farm_s_when_that_has_stored_al
     assert "has stored all that this farm had here" in goes.errors and works.process.poll() is None
 
 
+def test_a_forwarder_that_is_to_go_stores_what_a_farm_that_is_no_more_left(
+    elastic: FakeElastic, spool: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a new framework took the place of one: nobody else would."""
+    ours, theirs = Printer(spool, "daqsched-forward", farm="F2"), Printer(spool, "readout", farm="F1")
+    refused = []
+
+    def refuse(path: str, body: bytes) -> int:
+        refused.append(path)
+        return 503
+
+    elastic.refuse_request = refuse
+    theirs.print("last words\n")
+    theirs.die()
+    monkeypatch.setenv("DAQSCHED_TASK_ID", ours.stream.task_id)
+    goes = start(config=Forwarding(until_empty=True))
+    until(lambda: len(refused) > 1, "it tried again")
+    assert goes.process.poll() is None
+    elastic.refuse_request = lambda path, body: None
+    until(lambda: goes.process.poll() == 0, "its end")
+    assert elastic.messages() == ["last words"]
+
+
 def test_a_second_forwarder_that_waits_can_be_stopped(spool: Path, start: Start) -> None:
     """SIGTERM ends a waiting forwarder, too."""
     first = start()

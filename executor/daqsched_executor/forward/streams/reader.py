@@ -90,13 +90,16 @@ class Reader:
         return min((micros for micros in times if micros is not None), default=None)
 
     def empty(self, but: str) -> bool:
-        """Whether no stream is left but those of this task, of which all is stored. Those of another farm on the machine don't
-        count: its forwarder stands by until our end, and goes on with them."""
+        """Whether no stream is left but those of this task, of which all is stored. Another farm's on the machine don't count
+        while somebody writes to them: its forwarder stands by until our end, and goes on with them."""
         sources = self._spool.sources.values()
         is_mine = of_farm([one.stream for one in sources], but)
-        mine = [one for one in sources if is_mine(one.stream)]
-        stored = not self.journal.outstanding or len(mine) < len(sources)
-        return stored and all(one.stream.task_id == but and not one.waiting for one in mine)
+        theirs = {one.stream.id: one for one in sources if not is_mine(one.stream)}
+        if any(one.stream.task_id != but or one.waiting for one in sources if one.stream.id not in theirs):
+            return False
+        if any(not theirs.keys() >= set(_streams(plan) or [""]) for plan in self.journal.outstanding.values()):
+            return False
+        return all(one.is_written() for one in theirs.values())
 
     def look(self) -> None:
         """See what changed in the files, and take away the streams that have ended."""

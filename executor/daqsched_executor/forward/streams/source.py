@@ -218,6 +218,15 @@ class Source:
             os.close(file)
         return True
 
+    def is_written(self) -> bool:
+        """Whether an executor may still write to it; true where that can't be told."""
+        try:
+            return not self.abandoned()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
     def remove(self) -> None:
         """Take link and registration away, in this order: a registration without link is taken up again, and ends."""
         for path in (self.link, starts_path(self.registration), labels_path(self.registration), self.registration):
