@@ -20,10 +20,10 @@ hand), `operator_commands`, `leases` (hosts set aside), `namesake_steps`, `rollo
 `control_steps` (who is in control, which is asked before each, too), `proposal_steps`, `reconciling` (the master
 comes and goes, and is asked what it knows) and `time_steps` (what time alone leads to). Before each that somebody
 asked for, `permission` is asked, and `repeats`, whether it was done before; those that end programs ask `confirming`,
-an apply by its `endings`. All of them work on the `farm`: the instances, their indexes, and what is to be done. Below
-it are `start_order` and `stop_order` (who waits for whom), the `desired_spec`, `rollout_state` and `preflight_state`,
-`reconciling_state` (what the master is still to be asked), `executor_rules` (by which rules an executor goes, and which it
-is to be told), `superseded` (which applies are not in force any more),
+an apply by its `endings`. All of them work on the `farm`, whose fields are a `farm_state`: the instances, their
+indexes, and what is to be done. Below it are `start_order` and `stop_order` (who waits for whom), the `desired_spec`,
+`rollout_state` and `preflight_state`, `reconciling_state` (what the master is still to be asked), `executor_rules`
+(by which rules an executor goes, and which it is to be told), `superseded` (which applies are not in force any more),
 `resources` (what an agent offers), `match` (is that enough), `incidents`, `durations` (how long programs take), and
 `instance` itself. At the start `restoring` and `rollout_restoring` take in what the store has; `documents` says how
 each document is written that it keeps beside revisions and records.
