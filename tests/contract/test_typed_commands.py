@@ -396,3 +396,31 @@ def test_who_is_excepted_and_not_there_is_a_mistake(
     name = last if "@" in last else f"@{last}"
     assert f"nothing was asked: --except {name} matches no job and no host of the file" in said
     assert serve.client.info().revision == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "difference"),
+    [
+        ("plan FILE", "version 2 -> 3"),
+        ("diff FILE", "version 2 -> 3"),
+        ("diff 0 FILE", "version 2 -> 3"),
+        ("diff FILE 0", "version 3 -> 2"),
+        ("diff FILE 1", "version 3 -> 1"),
+        ("diff 1 FILE", "version 1 -> 3"),
+        ("diff 1", "version 1 -> 2"),
+        ("diff 1 2", "version 1 -> 2"),
+        ("diff 2 1", "version 2 -> 1"),
+    ],
+)
+def test_a_difference_reads_from_what_is_so_to_what_the_file_says(
+    serve: Serve, run: Run, tmp_path: Path, words: str, difference: str
+) -> None:
+    """`diff` of a file had the sides of `plan` the other way round."""
+    for version in "123":
+        file = tmp_path / f"jobs{version}.py"
+        file.write_text(
+            f'from daqsched import Job\njobs = [Job("readout", "/bin/true", hosts="h1", version="{version}")]\n'
+        )
+        if version != "3":
+            run("apply", file, "--no-wait", "--no-look")
+    assert difference in run(*(file if word == "FILE" else word for word in words.split()), status=6)

@@ -53,7 +53,8 @@ def history(path: Where, most: int, part: Optional[str], as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def diff(path: Where, a: str, b: str, part: Optional[str], as_json: bool) -> None:
-    """Show what differs from A to B: numbers of revisions, or job files; without B: what is in force.
+    """Show what differs from A to B: numbers of revisions, or job files. A job file alone is compared as by `plan`, from what is
+    in force to it; a revision alone, from it to what is in force.
 
     Ends with status 6 where there is a difference, 0 where there is none.
     """
@@ -64,7 +65,7 @@ def diff(path: Where, a: str, b: str, part: Optional[str], as_json: bool) -> Non
 
     client = connect(path)
     # what one of them may hide is compared by its mark
-    words = (a, b or "0")
+    words = (a, b or "0") if b or is_revision(a) else ("0", a)
     old, new = (veiled(spec_of(lambda: client, word)) for word in words)
     if part is not None or not all(map(is_revision, words)):
         # a job file is of a part, and of all else says nothing
