@@ -2,13 +2,11 @@
 
 What somebody may read is a filter beside whatever he asks for (`logs.permitted`, `Elastic.within`), made of the rights and of the
 farm of the moment at which his turn comes. A question is one of our own (`logs.query`): nobody sends Elasticsearch's language,
-and there are no regular expressions. Where Elasticsearch says why it can't search, it may name what is not for everybody:
-that is for those who may read the daemon's log.
+and there are no regular expressions. What Elasticsearch says itself is disclosed to some alone (`disclosure`).
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Callable, Optional, TypeVar
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 from starlette.requests import Request
 from starlette.routing import Route
 
-from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.errors import DaqschedError, UserError
 from daqsched.limits import MOMENT, number, some
 from daqsched.logs import permitted
 from daqsched.logs.count import names_from
@@ -48,6 +46,7 @@ from daqsched.protocol import (
 from daqsched.rights.grants import Grants
 from daqsched.select import ensure_patterns, selection
 from daqsched.serve.daemon import Ask
+from daqsched.serve.disclosure import Disclosure
 from daqsched.serve.follow_sessions import FollowSessions
 from daqsched.serve.http import caller_of, grants_of, route, still_permitted
 from daqsched.serve.refusals import RefusedWith
@@ -62,17 +61,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-logger = logging.getLogger(__name__)
-
 #: So many lines that it was given are known of a following; of each some 230 bytes, and twice as many for a moment.
 MOST_GIVEN = 20_000
-
-#: What is said in the place of what Elasticsearch says, to who may not read logs.
-NONE_FOR_YOU = (
-    "no line that you may read is stored: the farm's rights say whose lines those are (`logs:`), `daqsched status` whether a "
-    "forwarder runs there"
-)
-UNSAID = "Elasticsearch can't search now, or not everywhere: the daemon's log says why, ask who runs the farm"
 
 
 class LineRoutes:
@@ -236,25 +226,25 @@ class LineRoutes:
     async def _search(self, request: Request, wanted: Wanted, work: Callable[[StoredSource], Answer]) -> Answer:
         """What the work comes to, for who asks."""
         self._ensure_account()
-        told = Told()
+        disclosure = Disclosure()
 
         async def begin() -> Callable[[Elastic], Answer]:
             await still_permitted(request, "lines")
             grants = grants_of(request)
             spec: Spec = await self._ask(lambda engine, now: engine.spec)
-            told.all = grants is None or not grants.why_not("log")
+            disclosure.all = grants is None or not grants.why_not("log")
             return lambda client: self._asked(client, grants, spec, wanted, work)
 
         try:
             answer = await self._searches.run(share_of(request), begin)
         except DaqschedError as error:
-            raise told.error(error) from None
+            raise disclosure.error(error) from None
         for field in ("lacks", "says"):
             sentences = getattr(answer, field, None)
             if sentences and isinstance(sentences, list):
-                setattr(answer, field, told.lacks(sentences))
+                setattr(answer, field, disclosure.lacks(sentences))
             elif sentences:
-                setattr(answer, field, told.nothing(sentences))
+                setattr(answer, field, disclosure.nothing(sentences))
         return answer
 
     def _asked(
@@ -277,41 +267,6 @@ class LineRoutes:
         if any(letter in index for letter in '*?,/<>| \\"#:%'):
             raise UserError(f"{index!r} is not the first part of an index's name")
         return work(StoredSource(client.within(within), index, wanted, lambda sentence: None))
-
-
-class Told:
-    """What is told of what Elasticsearch says."""
-
-    all = False
-
-    def error(self, error: DaqschedError) -> DaqschedError:
-        """The same failure; without what it says of Elasticsearch, where that is not for who asks."""
-        from daqsched.logs.bounded_search import NotWithin
-        from daqsched.logs.search import NoSuchLine
-
-        if isinstance(error, NoSuchLine) and not self.all:
-            return UserError(f"{error.sentence}, or that it is not for you to read")
-        ours = isinstance(error, (NotWithin, RefusedWith)) or (isinstance(error, Refused) and error.verb)
-        if self.all or ours or not isinstance(error, (Unreachable, Refused, UserError)):
-            return error
-        logger.warning("a search failed: %s", error)
-        return Unreachable(UNSAID)
-
-    def lacks(self, lacks: list[str]) -> list[str]:
-        """Why an answer is not all."""
-        from daqsched.logs.follow import ANSWERS_AGAIN, WHOLE_AGAIN
-
-        others = [one for one in lacks if one not in (ANSWERS_AGAIN, WHOLE_AGAIN)]
-        if self.all or not others:
-            return lacks
-        logger.warning("a search was not whole: %s", "; ".join(others))
-        return [UNSAID, *(one for one in lacks if one not in others)]
-
-    def nothing(self, says: str) -> str:
-        """Why there is no line: whoever may read some of them alone can't be told that there are none."""
-        from daqsched.logs.sources import NEVER
-
-        return says if self.all or not says.startswith(NEVER) else NONE_FOR_YOU
 
 
 def share_of(request: Request) -> Hashable:
