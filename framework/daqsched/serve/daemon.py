@@ -1,7 +1,7 @@
 """`daqsched serve`: one thread owns the engine, everything else puts events into its queue.
 
 A round of the loop takes all that waits in the queue, lets the engine handle each, makes all that it wants saved
-durable in one transaction, and only then performs the rest. Whatever fails comes back as an event or is asked again.
+durable in one transaction, and only then performs the rest (`performer`).
 
 Where the disk is full, the loop waits with what it has in mind until that is saved, and still tells people how things are.
 
@@ -17,8 +17,7 @@ import secrets
 import time
 from collections.abc import Awaitable
 from concurrent.futures import Future
-from http.client import HTTPException
-from typing import Any, Callable, NoReturn, Optional, Protocol, Sequence, TypeVar
+from typing import Any, Callable, NoReturn, Optional, Sequence, TypeVar
 
 from daqsched.engine import commands, events
 from daqsched.engine.changes import Changed
@@ -29,6 +28,7 @@ from daqsched.engine.verdict import Accepted, Step, Verdict
 from daqsched.errors import DaqschedError, Deposed, Refused, Unreachable, Unsaved, Unsure
 from daqsched.limits import brief
 from daqsched.rights.grants import Grants
+from daqsched.serve.performer import Edge, Performer
 from daqsched.serve.queue_items import (
     EndOfLoop,
     Item,
@@ -53,13 +53,6 @@ Ask = Callable[[Callable[[Engine, float], Any]], Awaitable[Any]]
 
 #: How many things one round takes in, so that no round is without end.
 ROUND = 10_000
-
-
-class Edge(Protocol):
-    """What the loop needs of the connection to Mesos."""
-
-    def perform(self, command: commands.Command) -> None:
-        """Carry it out or raise."""
 
 
 #: How often a save is tried again, in seconds.
@@ -102,8 +95,7 @@ class Daemon:
         #: All that the last round touched, also where its state is the same: for subscribers that look at the engine itself.
         self.touched: set[Key] = set()
         self._failing: set[int] = set()
-        #: Called for a rollout's guard; the answer is put as an event.
-        self.ask_guard: Callable[[commands.AskGuard], None] = lambda command: None
+        self.performer = Performer(store, self.engine, self.put)
 
     def put(self, event: events.Event) -> None:
         """Let the engine know."""
@@ -243,7 +235,7 @@ class Daemon:
             todo += step.commands
             changes += step.changes
         try:
-            self._save(todo)
+            self.performer.save(todo)
         except Unsaved as error:
             # a refusal changed nothing: there is nothing to wait for
             refused = [one for one in requests if isinstance(one[1], DaqschedError)]
@@ -253,10 +245,10 @@ class Daemon:
             self._publish(changes)
         answer(requests)
         for command in todo:
-            self._perform(command, edge)
+            self.performer.perform(command, edge)
         for one in typed:
             if time.monotonic() < one.until:
-                self._perform(one.command, edge)
+                self.performer.perform(one.command, edge)
         for question in questions:
             if not question.answer.done():
                 question.reply(self.engine, self._clock())
@@ -298,24 +290,6 @@ class Daemon:
             pass
         return items
 
-    def _save(self, todo: list[commands.Command]) -> None:
-        framework_id: Optional[str] = None
-        revisions = []
-        documents: dict[str, Optional[bytes]] = {}
-        keys: dict[tuple[str, str], None] = {}
-        for command in todo:
-            if isinstance(command, commands.SaveRecords):
-                keys.update(dict.fromkeys(command.keys))
-            elif isinstance(command, commands.SaveRevision):
-                revisions.append(command.revision)
-            elif isinstance(command, commands.SaveDocument):
-                documents[command.name] = self.engine.document(command.name)
-            elif isinstance(command, commands.SaveFrameworkId):
-                framework_id = command.framework_id
-        if framework_id is not None or revisions or keys or documents:
-            records = [(key, self.engine.record(key)) for key in keys]
-            self._store.save(framework_id, revisions, records, documents)
-
     def _publish(self, changes: Sequence[Changed]) -> None:
         for at, subscriber in enumerate(self.subscribers):
             try:
@@ -354,31 +328,10 @@ class Daemon:
                     if not self._queue.empty():
                         continue
             try:
-                self._save(todo)
+                self.performer.save(todo)
                 break
             except Unsaved:
                 continue
         self.read_only = ""
         logger.info("all is saved again: going on")
         self.changed()
-
-    def _perform(self, command: commands.Command, edge: Edge) -> None:
-        if isinstance(command, commands.Note):
-            logger.info("%s", command.sentence)
-        elif isinstance(command, commands.AskGuard):
-            self.ask_guard(command)
-        elif not isinstance(command, commands.SAVES):
-            self._store.ensure_ownership()
-            try:
-                edge.perform(command)
-            except RuntimeError as error:
-                # it was not sent, or the master said no
-                logger.warning("%s: %s", type(command).__name__, error)
-                if isinstance(command, commands.Launch):
-                    self.put(events.LaunchRefused(command.task_ids, str(error)))
-            except (ValueError, TypeError, OverflowError) as error:
-                # what it says can't be put into words: nothing left us, and nobody else has to wait for it
-                logger.error("%s can't be sent: %s", type(command).__name__, error)
-            except (OSError, HTTPException) as error:
-                # it may have arrived: the engine asks after a launch or a kill that nobody speaks of
-                logger.warning("%s may not have reached the master: %s", type(command).__name__, error)

@@ -158,7 +158,7 @@ class Term:
         self.daemon = Daemon(store, complete)
         self.daemon.engine.end_limit = options.end_limit
         self.daemon.engine.account = options.framework.user
-        self.daemon.ask_guard = Guards(options.guards, self.daemon.put).ask
+        self.daemon.performer.ask_guard = Guards(options.guards, self.daemon.put).ask
         framework_id = "" if new_framework else self.daemon.engine.framework_id
         self._mesos = Mesos(options.master, options.framework, framework_id, self.daemon.put, allowed)
         secret = options.agent_credentials
