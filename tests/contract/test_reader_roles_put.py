@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -287,6 +289,45 @@ def test_a_password_that_may_be_known_there_is_kept_and_used(security: Security,
     path.unlink()
     path.symlink_to(tmp_path / "rights.yaml")
     assert apply(security, tmp_path).exit_code == 2 and "alice" not in security.known["user"]
+
+
+#: What lies where the password of a new user is to be, made by a line of sh, and what is said of it.
+BAD_FILES = {
+    "too open": ("echo eve:{secret} >eve; chmod 640 eve", "move that file away"),
+    "of another account": ("echo eve:{secret} >eve; chmod 600 eve; chown nobody eve", "move that file away"),
+    "of another user": ("echo boss:{secret} >eve; chmod 600 eve", "move that file away"),
+    "no password": ("echo eve:short >eve; chmod 600 eve", "move that file away"),
+    "no text": ("head -c 99 /dev/urandom >eve; chmod 600 eve", "move that file away"),
+    "empty": (": >eve; chmod 600 eve", "move that file away"),
+    "a link": ("ln -s boss eve", "move that file away"),
+    "a link to itself": ("ln -s eve eve", "move that file away"),
+    "a folder": ("mkdir eve", "move that file away"),
+    "a pipe": ("mkfifo -m 600 eve", "move that file away"),
+    "a link to no folder": ("cd ..; rmdir passwords; ln -s x/passwords passwords", "there is no such folder"),
+    "a link to itself as folder": ("cd ..; rmdir passwords; ln -s x passwords; ln -s passwords x", "Too many levels"),
+    "not for us": ("chmod 500 .", "this account may not write there"),
+    "not for us to see": ("chmod 0 .", "Permission denied"),
+}
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["apply", "dry run"])
+@pytest.mark.parametrize("bad", BAD_FILES)
+def test_a_bad_password_file_is_told_before_anything_is_put(
+    security: Security, tmp_path: Path, bad: str, more: tuple[str, ...]
+) -> None:
+    """Also of the last user; what is there is as before. One of a user who has his password is nobody's matter."""
+    make, said = BAD_FILES[bad]
+    if "for us" in bad and os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    (tmp_path / "passwords").mkdir(mode=0o700)
+    harm = f"cd {tmp_path}/passwords; {make.format(secret='s' * 32)}"
+    subprocess.run(["sh", "-ec", harm], check=True)
+    done = apply(security, tmp_path, RIGHTS, *more)
+    assert done.exit_code == 2 and said in done.output and not security.changes, done.output
+    assert "user alice: " in done.output or "user eve: " in done.output, done.output
+    assert "nothing was changed" in done.output
+    security.known["user"] = {name: {"metadata": {}} for name in ("alice", "boss", "eve")}
+    assert apply(security, tmp_path, RIGHTS, *more).exit_code == 0
 
 
 @pytest.mark.parametrize("is_made", [True, False])

@@ -97,7 +97,7 @@ def has_documents(client: Elastic) -> bool:
 def steps(client: Elastic, found: Readers, prefix: str, secrets_in: Optional[Path]) -> list[SecurityStep]:
     """What it takes to make it so, and what is so already. Nothing is changed; raises where it can't be done.
 
-    ``secrets_in``: the folder for passwords; None where nothing is to be done of it.
+    ``secrets_in``: the folder for passwords; None where nothing is to be done of it. What lies there for new users is looked at.
     """
     roles = client.read(_asked(client, "GET", _ROLE, what="see roles").body, dict[str, _Role])
     users = client.read(_asked(client, "GET", _USER, what="see users").body, dict[str, _User])
@@ -186,6 +186,11 @@ def _user(name: str, role: str, known: Optional[_User], prefix: str, secrets_in:
                 what, f"can't be made, nor a file of that name: make a user yourself and give him the role {role}"
             )
         secret = None if secrets_in is None else secrets_in / name
+        if secret is not None:
+            try:
+                _look(secret, name)
+            except UserError as error:
+                raise UserError(f"{what}: {error}; nothing was changed") from error
         where = f"; its name and password are in {secret}, for --elasticsearch-user-file" if secret is not None else ""
         return SecurityStep(what, f"has the role {role}{where}", "PUT", path, _body([role], prefix), secret)
     if not known.is_ours(prefix):
@@ -210,29 +215,47 @@ def _make(client: Elastic, step: SecurityStep) -> None:
         raise  # without an answer nobody knows whether that password counts now: it is kept
 
 
+def _look(path: Path, name: str) -> None:
+    """Raises `UserError` where the password of a new user could neither be written there nor is there already."""
+    if _written(path, name) is not None:
+        return
+    # where there is none it is made
+    folder = path.parent if os.path.lexists(path.parent) else path.parent.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        why = "this account may not write there" if folder.is_dir() else "there is no such folder"
+        raise UserError(f"its password can't be written to {path}: {why} ({folder})")
+
+
 def _password(path: Path, name: str) -> tuple[str, bool]:
     """A new one, written down; or the one that is there, where an earlier call wrote it. Raises `UserError`."""
+    there = _written(path, name)
+    if there is not None:
+        return there, False
     secret = secrets.token_urlsafe(24)
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(f"{name}:{secret}\n")
-        return secret, True
-    except FileExistsError:
-        pass
     except OSError as error:
         raise UserError(f"its password can't be written to {path}: {error.strerror}") from error
+    return secret, True
+
+
+def _written(path: Path, name: str) -> Optional[str]:
+    """The password that an earlier call wrote there; None: there is no file. Raises `UserError` where it is of somebody else."""
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(opened, encoding="ascii", errors="replace") as there:
             found = os.fstat(opened)
             user, _, secret = there.readline(1000).strip().rpartition(":")
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise UserError(f"its password can't be read from {path}: {error.strerror}; move that file away") from error
     mine = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
     if not mine or user != name or not _SECRET.match(secret):
         raise UserError(f"{path} is there and is no password that this command wrote for {name}: move that file away")
-    return secret, False
+    return secret
 
 
 def _body(roles: list[str], prefix: str) -> dict[str, Any]:
