@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from daqsched.passwords import Passwords, write
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "vagrant" / "provision"
 
@@ -69,6 +72,33 @@ def test_a_secret_is_never_readable_for_others_on_its_way(tmp_path: Path) -> Non
     file = tmp_path / "secret"
     seen = run(f'chown() {{ stat -c %a "$2"; command chown "$@"; }}; put {file} nobody:root 600 <<<secret')
     assert seen[0] == "600"
+
+
+def test_a_password_is_set_once_and_anew_with_each_new_secret(tmp_path: Path) -> None:
+    """One that the crew set itself is kept over a second call, and one that was removed comes back."""
+    daqsched, file, secret = Path(sys.executable).with_name("daqsched"), tmp_path / "passwords", tmp_path / "secret"
+    code = f'/opt/daqsched/bin/daqsched() {{ {daqsched} "$@"; }}; password crew {secret} {file}'
+    changed, unchanged = ["changed: the password of crew", "changed 1 thing"], ["unchanged"]
+
+    def right(text: str) -> bool:
+        passwords = Passwords(file)
+        try:
+            return passwords.check("crew", text) is not None
+        finally:
+            passwords.close()
+
+    for text in ("the first secret", "the second secret"):
+        secret.write_text(f"{text}\n")
+        assert (run(code), run(code)) == (changed, unchanged) and right(text)
+    assert not right("the first secret")
+    write(file, "crew", "one of our own")
+    assert run(code) == unchanged and right("one of our own")
+    write(file, "crew", None)
+    assert run(code) == changed and right("the second secret")
+    beside = tmp_path / "passwords.crew"
+    assert beside.stat().st_mode & 0o777 == 0o600 and "second" not in beside.read_text()
+    beside.unlink()  # machines that were made before
+    assert (run(code), run(code)) == (changed, unchanged)
 
 
 @pytest.mark.parametrize("script", ["agent.sh", "control.sh"])

@@ -154,6 +154,18 @@ daqsched() {
   did "/opt/daqsched"
 }
 
+# password NAME SECRET FILE: NAME logs in with what the file SECRET says, until somebody sets another; FILE keeps no text to
+# compare that with, so beside it is the digest of what was set last
+password() {
+  local name=$1 secret=$2 file=$3 digest
+  digest=$(sha256sum <"$secret")
+  if ! grep -q "^$name:" "$file" 2>/dev/null || [ "$(cat "$file.$name" 2>/dev/null)" != "$digest" ]; then
+    /opt/daqsched/bin/daqsched password "$name" --file "$file" <"$secret" >/dev/null || die "the password of $name can't be set"
+    did "the password of $name"
+    (umask 077; echo "$digest" >"$file.$name")
+  fi
+}
+
 # unit NAME <text: a unit of ours
 unit() {
   for=$1 put "/etc/systemd/system/$1.service" root 644

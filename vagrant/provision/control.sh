@@ -112,10 +112,7 @@ if ! openssl x509 -checkend 2592000 -noout -in "/etc/daqsched/tls/$name.pem" >/d
 fi
 owner "/etc/daqsched/tls/$name.pem" daqsched
 owner "/etc/daqsched/tls/$name.key" daqsched
-if ! grep -q '^crew:' /etc/daqsched/passwords 2>/dev/null; then
-  /opt/daqsched/bin/daqsched password crew --file /etc/daqsched/passwords <"$secrets/page.password" >/dev/null || die "the password can't be set"
-  did "the password of crew"
-fi
+password crew "$secrets/page.password" /etc/daqsched/passwords
 owner /etc/daqsched/passwords daqsched
 if [ ! -e /etc/daqsched/rights.yaml ]; then # once: from then on it is the farm's
   put /etc/daqsched/rights.yaml root 644 <<'P'
