@@ -117,7 +117,7 @@ class AtOnce(Daemon):
     def request(
         self,
         event: events.Event,
-        grants: Optional[Grants],
+        grants: Optional[Callable[[], Optional[Grants]]],
         terms: Terms = ANYHOW,
         before: Optional[Look] = None,
         after: Optional[Look] = None,
@@ -125,7 +125,7 @@ class AtOnce(Daemon):
         spec = self.engine.revision.spec if self.engine.revision is not None else EMPTY
         done = super().request(event, grants, terms, before, after)
         verdict: Verdict = done.exception() or done.result()  # type: ignore[assignment]  # what it raises is one
-        self.heard.append(Heard(event, grants, spec, verdict))
+        self.heard.append(Heard(event, grants() if grants is not None else None, spec, verdict))
         return done
 
     def _enqueue(self, item: Any) -> None:

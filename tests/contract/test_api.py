@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 import httpx
 import msgspec
@@ -29,7 +29,6 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.protocol import Applied
-from daqsched.rights.grants import Grants
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.serve.socketfile import SocketFile
 from daqsched.spec import EMPTY, Spec
@@ -506,7 +505,7 @@ def test_an_apply_asks_the_engine_twice(serve: Serve, monkeypatch: pytest.Monkey
         asked.append("look")
         return ask(question)
 
-    def change(event: events.Event, grants: Optional[Grants], *rest: Any, **looks: Any) -> Future[Accepted]:
+    def change(event: events.Event, grants: Any, *rest: Any, **looks: Any) -> Future[Accepted]:
         asked.append(type(event).__name__)
         return request(event, grants, *rest, **looks)
 
@@ -532,7 +531,7 @@ def test_a_rollback_is_told_from_an_apply_of_the_same(serve: Serve, monkeypatch:
     asked: list[Any] = []
     request = serve.daemon.request
 
-    def change(event: events.Event, grants: Optional[Grants], *rest: Any, **looks: Any) -> Future[Accepted]:
+    def change(event: events.Event, grants: Any, *rest: Any, **looks: Any) -> Future[Accepted]:
         asked.append(event)
         return request(event, grants, *rest, **looks)
 
@@ -562,7 +561,7 @@ def test_an_apply_that_would_change_nothing_is_not_answered_from_a_look_that_is_
     base = serve.client.history()[0].digest
     request = serve.daemon.request
 
-    def quicker(event: events.Event, grants: Optional[Grants], *rest: Any, **looks: Any) -> Any:
+    def quicker(event: events.Event, grants: Any, *rest: Any, **looks: Any) -> Any:
         """A rollback comes first."""
         monkeypatch.setattr(serve.daemon, "request", request)
         serve.daemon.request(events.JobsApplied(first, "bob", "back"), None).result(20)
@@ -593,7 +592,7 @@ def test_what_changed_between_the_look_and_the_event_is_told(serve: Serve, monke
     base = serve.client.history()[0].digest
     request = serve.daemon.request
 
-    def quicker(event: events.Event, grants: Optional[Grants], *rest: Any, **looks: Any) -> Any:
+    def quicker(event: events.Event, grants: Any, *rest: Any, **looks: Any) -> Any:
         """An apply of somebody else's comes first."""
         monkeypatch.setattr(serve.daemon, "request", request)
         serve.daemon.request(events.JobsApplied(Spec(jobs=(job("other"),)), "bob", "in between"), None).result(20)

@@ -8,18 +8,22 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable, Optional
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from builders import job
 from daqsched import passwords
 from daqsched.engine import events
+from daqsched.serve import accounts, http, rights_in_force, standby
 from daqsched.serve import callers as callers_module
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.ingress import WebPort
+from daqsched.serve.peer_token import PeerToken
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.serving import Serving
 from daqsched.serve.standby import Standby
@@ -80,8 +84,8 @@ def streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Streams
     made.close()
 
 
-def ends(http: httpx.Client, take_away: Callable[[], object]) -> tuple[int, float]:
-    """What a long poll is answered, and how long after that."""
+def ends(http: httpx.Client, take_away: Callable[[], object]) -> int:
+    """What a long poll of 30 s is answered after that; one that ends by itself fails."""
 
     def waits() -> httpx.Response:
         while True:  # as a command does, which asks again when something else has changed
@@ -94,54 +98,89 @@ def ends(http: httpx.Client, take_away: Callable[[], object]) -> tuple[int, floa
         waiting = pool.submit(waits)
         time.sleep(0.5)  # it has begun to wait, or begins: the answer is the same
         take_away()
-        began = time.monotonic()
         try:
-            found = waiting.result(20)
+            return waiting.result(20).status_code
         except KeyError:  # refused already before it waited
-            return 401, 0.0
-        return found.status_code, time.monotonic() - began
+            return 401
 
 
 @pytest.mark.parametrize("where", ["leader", "standby"])
 def test_a_right_that_is_taken_away_ends_a_long_poll(streams: Streams, where: str) -> None:
     """By the file; nothing of the farm changes with it, so nobody is woken by that."""
     http = streams.web.through(streams.urls[where], streams.web.token("viewer"))
-    status, took_s = ends(http, lambda: (streams.web.folder / "rights.yaml").write_text("version: 1\nrules: []\n"))
-    assert status == 403 and took_s < 5
+    status = ends(http, lambda: (streams.web.folder / "rights.yaml").write_text("version: 1\nrules: []\n"))
+    assert status == 403
 
 
 @pytest.mark.parametrize("where", ["leader", "standby"])
 def test_a_token_that_is_revoked_or_expires_ends_a_long_poll(streams: Streams, where: str) -> None:
     """Whoever stole it sees nothing more."""
     http = streams.web.through(streams.urls[where], streams.web.token("viewer"))
-    status, took_s = ends(http, lambda: streams.web.serve.client.revoke_token("viewer"))
-    assert status == 401 and took_s < 5
-    over = time.monotonic() + 1.5
+    status = ends(http, lambda: streams.web.serve.client.revoke_token("viewer"))
+    assert status == 401
     http = streams.web.through(streams.urls[where], streams.web.token("viewer", seconds=1.5))
-    status, took_s = ends(http, lambda: None)
-    assert status == 401 and time.monotonic() - over < 5
+    status = ends(http, lambda: None)
+    assert status == 401
 
 
 @pytest.mark.parametrize("where", ["leader", "standby"])
 def test_a_session_that_ends_with_its_password_ends_a_long_poll(streams: Streams, where: str) -> None:
     """Of everybody who has the cookie."""
     http = streams.log_in(where)
-    status, took_s = ends(http, lambda: passwords.write(streams.file, "alice", "battery staple"))
-    assert status == 401 and took_s < 5
+    status = ends(http, lambda: passwords.write(streams.file, "alice", "battery staple"))
+    assert status == 401
+
+
+def test_what_is_waited_for_until_a_right_has_ended_is_less_than_five_seconds() -> None:
+    """One after the other, at worst; what a busy machine makes of that no test can say."""
+    leader = http.RIGHTS_S
+    assert rights_in_force.LOOK_S + leader < 5
+    # the look that finds what the directory said to be old has it asked anew, the next one hears of it
+    assert accounts.FRESH_S + 2 * leader < 5
+    assert accounts.FRESH_S + 2 * (standby.WHO_S + standby.LOOK_S) + leader < 5
+
+
+class Bob:
+    """An account that asks through the socket of either, and is in groups as `groups` says; nobody knows them where it is None."""
+
+    def __init__(self, streams: Streams, where: str, rules: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
+        (streams.web.folder / "rights.yaml").write_text(f"version: 1\nrules: {rules}\n")
+        until(lambda: streams.rights_are("unix-group:shift"), "the group has a rule")
+        self.groups: Optional[tuple[str, ...]] = ("shift",)
+        self.is_leader = where == "leader"
+        serving = streams.web.serving if self.is_leader else streams.standby
+
+        def look(uid: int) -> tuple[str, ...]:
+            if self.groups is None:
+                raise OSError("away")
+            return self.groups
+
+        serving._ingress._callers.accounts = self._accounts = Accounts(lambda uid: "bob", look)
+        socket = streams.web.folder / ("door" if self.is_leader else "standby")
+        #: What was asked of the leader on his behalf, where that was a standby.
+        self.asked: list[str] = []
+        ask, asked = Standby._ask, self.asked
+
+        async def noted(self: Standby, leader: Card, request: Request, *rest: Any, **more: Any) -> httpx.Response:
+            asked.append(request.scope["path"])
+            return await ask(self, leader, request, *rest, **more)
+
+        monkeypatch.setattr(Standby, "_ask", noted)
+        transport = httpx.HTTPTransport(uds=str(socket), verify=False)
+        self.http = httpx.Client(transport=transport, base_url="http://d", timeout=40)
+
+    def forget(self) -> None:
+        """What the directory has said until now."""
+        self._accounts._groups.known.clear()
 
 
 @pytest.mark.parametrize("where", ["leader", "standby"])
 def test_who_is_out_of_a_group_sees_no_more_of_a_stream(
-    streams: Streams, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    streams: Streams, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a stream of events over the socket, which goes on for ten minutes."""
-    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
-    (tmp_path / "rights.yaml").write_text("version: 1\nrules: [{to: unix-group:shift, role: viewer}]\n")
-    until(lambda: streams.rights_are("unix-group:shift"), "the group has a rule")
-    groups = [("shift",)]
-    serving = streams.web.serving if where == "leader" else streams.standby
-    serving._ingress._callers.accounts = Accounts(lambda uid: "bob", lambda uid: groups[0])
-    socket = tmp_path / ("door" if where == "leader" else "standby")
+    bob = Bob(streams, where, "[{to: unix-group:shift, role: viewer}]", monkeypatch)
     began, ended = threading.Event(), threading.Event()
 
     def read(http: httpx.Client) -> None:
@@ -151,44 +190,86 @@ def test_who_is_out_of_a_group_sees_no_more_of_a_stream(
                 began.set()
         ended.set()
 
-    with httpx.Client(
-        transport=httpx.HTTPTransport(uds=str(socket), verify=False), base_url="http://d", timeout=30
-    ) as http:
+    with bob.http as http:
         with ThreadPoolExecutor(1) as pool:
             reading = pool.submit(read, http)
             assert began.wait(10)
             assert not ended.wait(3), "it goes on while nothing changes"
-            groups[0] = ("other",)
-            assert ended.wait(5), "and ends in time"
+            bob.groups = ("other",)
+            assert ended.wait(20), "and ends, long before its ten minutes"
             reading.result(10)
         assert http.get("/v1/status").status_code == 403
 
 
 @pytest.mark.parametrize("where", ["leader", "standby"])
 def test_who_is_out_of_a_group_is_told_so_while_a_long_poll_waits(
-    streams: Streams, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    streams: Streams, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over the socket of either; who comes into another group that may, waits on and is answered."""
-    monkeypatch.setattr(callers_module, "is_owner", lambda uid: False)
-    rules = "version: 1\nrules: [{to: [unix-group:shift, unix-group:crew], role: viewer}]\n"
-    (tmp_path / "rights.yaml").write_text(rules)
-    until(lambda: streams.rights_are("unix-group:shift"), "the group has a rule")
-    groups = [("shift",)]
-    serving = streams.web.serving if where == "leader" else streams.standby
-    serving._ingress._callers.accounts = Accounts(lambda uid: "bob", lambda uid: groups[0])
-    socket = tmp_path / ("door" if where == "leader" else "standby")
-    with httpx.Client(
-        transport=httpx.HTTPTransport(uds=str(socket), verify=False), base_url="http://d", timeout=40
-    ) as http:
+    """Over the socket of either; who comes into another group that may, waits on where he was and is answered."""
+    bob = Bob(streams, where, "[{to: [unix-group:shift, unix-group:crew], role: viewer}]", monkeypatch)
+    with bob.http as http:
         version = http.get("/v1/progress").json()["progress"]["version"]
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(http.get, f"/v1/progress?seen={version}&wait_s=6")
             with pytest.raises(FutureTimeout):
                 waiting.result(1)
-            groups[0] = ("crew",)
+            bob.groups = ("crew",)
+            if not bob.is_leader:
+                until(lambda: "/v1/rights" in bob.asked, "the leader is told", 20)
             assert waiting.result(30).status_code == 200, "who may by another group waits on"
-        status, took_s = ends(http, lambda: groups.__setitem__(0, ("other",)))
-        assert status == 403 and took_s < 5, took_s
+        if not bob.is_leader:
+            assert sorted(bob.asked) == [*["/v1/progress"] * 2, "/v1/rights"], "once, and told of the other group"
+        status = ends(http, lambda: setattr(bob, "groups", ("other",)))
+        assert status == 403
+
+
+def test_a_doubt_about_groups_that_goes_begins_no_long_poll_anew(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor one that comes: the leader is told of both, and each denies what it denies."""
+    rules = "[{to: unix:bob, role: viewer}, {to: unix-group:shift, role: viewer}]"
+    bob = Bob(streams, "standby", rules, monkeypatch)
+    with bob.http as http, ThreadPoolExecutor(1) as pool:
+        version = http.get("/v1/progress").json()["progress"]["version"]
+        del bob.asked[:]
+        waiting = pool.submit(http.get, f"/v1/progress?seen={version}&wait_s=30")
+        until(lambda: bob.asked == ["/v1/progress"], "he waits")
+
+        def told(times: int) -> bool:
+            return bob.asked[1:] == ["/v1/rights"] * times
+
+        for number, groups in enumerate([None, ("shift",)], 1):
+            bob.groups = groups
+            bob.forget()
+            until(partial(told, number), "the leader is told")
+        streams.web.serve.client.stop(["readout"])
+        assert waiting.result(30).status_code == 200 and bob.asked.count("/v1/progress") == 1
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["", "older leader"])
+def test_a_change_that_waits_for_the_engine_is_judged_by_the_groups_of_then(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, knows: bool
+) -> None:
+    """Also of who asked through a standby; a leader of a version before hears nothing of it, and does it once."""
+    bob = Bob(streams, "standby", "[{to: unix-group:shift, role: expert}]", monkeypatch)
+    gate, engine = threading.Event(), streams.web.serve.daemon
+    if not knows:
+        monkeypatch.setattr(PeerToken, "header", property(lambda word: "x-other" if word.renews else "x-daqsched-word"))
+    with bob.http as http, ThreadPoolExecutor(1) as pool:
+        assert http.get("/v1/status").status_code == 200
+        held = engine.ask(lambda engine, now: gate.wait(30))
+        del bob.asked[:]
+        stopping = pool.submit(http.post, "/v1/stop", json={"select": ["readout"]})
+        until(lambda: bob.asked == ["/v1/stop"], "he waits")
+        bob.groups = ("other",)
+        until(lambda: "/v1/rights" in bob.asked, "the leader is told")
+        with pytest.raises(FutureTimeout):
+            stopping.result(0.5)
+        gate.set()
+        held.result(10)
+        found = stopping.result(20)
+    assert found.status_code == (403 if knows else 200), found.text
+    assert bob.asked.count("/v1/stop") == 1
 
 
 def test_what_a_directory_said_is_believed_while_it_is_away() -> None:

@@ -26,7 +26,7 @@ from daqsched.serve.choices_api import ChoiceRoutes
 from daqsched.serve.console_api import ConsoleRoutes
 from daqsched.serve.control_api import ControlRoutes
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import Caller, caller_of, no_such_thing, route, sees_all, still_permitted
+from daqsched.serve.http import RIGHTS_S, Caller, caller_of, no_such_thing, route, sees_all, still_permitted
 from daqsched.serve.idempotency import Repeats
 from daqsched.serve.lines_api import LineRoutes
 from daqsched.serve.log import RECENT
@@ -55,9 +55,6 @@ _openapi = cache(lambda: openapi.text().encode())
 
 #: The longest that a progress request may be kept waiting for a change.
 MOST_WAIT_S = 30.0
-
-#: How often whoever waits is looked at for the right to what is waited for.
-RIGHTS_S = 2.0
 
 Body = TypeVar("Body")
 

@@ -22,14 +22,13 @@ from daqsched.limits import brief, shown, some
 from daqsched.serve.board_table import FARM, TOPICS, reset
 from daqsched.serve.board_view import BoardView
 from daqsched.serve.daemon import Ask, Daemon
-from daqsched.serve.http import answered, grants_of, route, still_permitted, whose
+from daqsched.serve.http import RIGHTS_S, answered, grants_of, route, still_permitted, whose
 from daqsched.serve.live_board import LiveBoard
 from daqsched.serve.request_body import text_of, texts_of
 from daqsched.serve.streams import EVENTS, EventStream, Streams
 
-#: How often who watches is looked at, how often a stream says that it is alive, and how long it goes on, in seconds: whoever asks
-#: again then shows anew who that is.
-RIGHTS_S, ALIVE_S, LONGEST_S = 2.0, 10.0, 600.0
+#: How often a stream says that it is alive, and how long it goes on, in seconds: whoever asks again then shows anew who that is.
+ALIVE_S, LONGEST_S = 10.0, 600.0
 
 #: What a browser waits before it asks again, in milliseconds.
 _BEGIN = b"retry: 2000\n\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any, Optional
+from weakref import WeakValueDictionary
 
 from daqsched.protocol import API
 from daqsched.rights.grants import Grants
@@ -12,7 +13,7 @@ from daqsched.serve import peer_token
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.authentication import WRONG, Authentication
 from daqsched.serve.connections import PEER, SOCKET, WEB, Whose
-from daqsched.serve.http import Caller, account_of, is_owner
+from daqsched.serve.http import Caller, LatestWord, account_of, is_owner
 from daqsched.serve.peers import Identity
 from daqsched.serve.refusals import RefusedWith, Unauthenticated
 from daqsched.serve.rights_in_force import RightsInForce
@@ -38,6 +39,8 @@ class Callers:
     ) -> None:
         self.accounts, self.rights = accounts, rights
         self._judge, self._identity, self._proxy = judge, identity, proxy
+        #: Those who asked a standby something that is under way, by the nonce of that.
+        self._latest: WeakValueDictionary[str, LatestWord] = WeakValueDictionary()
 
     async def of_account(self, whose: Whose) -> Caller:
         """Who came through the socket; of the groups nobody asks where there are no rights."""
@@ -76,8 +79,8 @@ class Callers:
 
     async def through_a_peer(
         self, scope: Any, body: bytes, whose: Whose, authentication: Optional[Authentication]
-    ) -> Caller:
-        """Who asked a standby, as that one says; raises `peer_token.Untrusted`, too."""
+    ) -> Optional[Caller]:
+        """Who asked a standby, as that one says; None: it says who asks what it asked before. Raises `Untrusted`, too."""
         assert self._identity is not None, "peers come where there is one"
         target = scope["raw_path"].decode("latin-1")
         if scope["query_string"]:
@@ -87,7 +90,13 @@ class Callers:
         via = f"{heard.via} at {whose.address}"
         if not heard.address:
             who = Principal(heard.name, frozenset(heard.known_as), is_owner(heard.uid), doubt=heard.doubt)
-            return Caller(heard.name, heard.uid, heard.gid, heard.pid, PEER, via, who, self._grants(who))
+            if heard.renews:
+                waiting = self._latest.get(heard.renews)
+                if waiting is not None:
+                    waiting.who = who
+                return None
+            latest = self._latest[heard.nonce] = LatestWord(who)
+            return Caller(heard.name, heard.uid, heard.gid, heard.pid, PEER, via, who, self._grants(who), latest=latest)
         if self.rights is None:
             raise RefusedWith("refused", "the daemon that leads has no --rights: nobody asks it over the network")
         shown = Shown(heard.bearer, heard.session, heard.user, heard.groups, heard.left_out, heard.begun, heard.host)

@@ -23,15 +23,13 @@ from daqsched.protocol import (
 )
 from daqsched.rights.grants import Target
 from daqsched.serve.daemon import Ask
-from daqsched.serve.http import caller_of, grants_now, route
+from daqsched.serve.http import RIGHTS_S, caller_of, grants_now, route
 from daqsched.serve.request_body import body_of
 from daqsched.serve.shared_terminals import Attached, SharedTerminals
 from daqsched_executor.contract.console import KEYS_BYTES, MOST_CELLS
 
 #: How long a read may wait.
 MOST_WAIT_S = 10.0
-#: How often a reader who waits is looked at for the right to it.
-RIGHTS_S = 1.0
 
 
 class ConsoleRoutes:

@@ -110,15 +110,15 @@ class Daemon:
     def request(
         self,
         event: events.Event,
-        grants: Optional[Grants],
+        grants: Optional[Callable[[], Optional[Grants]]],
         terms: Terms = ANYHOW,
         before: Optional[Callable[[Engine, float], None]] = None,
         after: Optional[Callable[[Engine, float], None]] = None,
     ) -> Future[Accepted]:
         """Let the engine know, and be told its verdict when all that follows is durable: what it accepted, or, raised by the
-        future, why it refused. ``grants``: what whoever asks may, ``terms``: on which, see `Engine.handle`. In the same visit of
-        the engine ``before`` looks at it, and what it raises is the answer; ``after`` looks at what came of it, also of a refusal.
-        Both must only read."""
+        future, why it refused. ``grants``, asked when its turn comes: what whoever asks may, ``terms``: on which, see
+        `Engine.handle`. In the same visit of the engine ``before`` looks at it, and what it raises is the answer; ``after``
+        looks at what came of it, also of a refusal. Both must only read."""
         item = PendingRequest(event, grants, terms, before, after)
         self._enqueue(item)
         return item.done
@@ -219,7 +219,7 @@ class Daemon:
             elif isinstance(item, PendingRequest):
                 if item.is_stopped(self.engine, self._clock()):
                     continue
-                step = self._handle(item.event, item.grants, item.terms)
+                step = self._handle(item.event, item.grants() if item.grants is not None else None, item.terms)
                 item.look(self.engine, self._clock())
                 requests.append((item, step.verdict))
                 todo += step.commands

@@ -38,8 +38,19 @@ from daqsched.serve.web_rules import Shown
 
 logger = logging.getLogger(__name__)
 
+#: How often whoever waits is looked at for the right to what is waited for.
+RIGHTS_S = 1.0
+
 #: The longest sentence of a refusal.
 MOST_WORDS = 1500
+
+
+class LatestWord:
+    """Who asks through a standby, as that one said last: of other groups the leader hears while a request waits. Any thread may
+    look."""
+
+    def __init__(self, who: Principal) -> None:
+        self.who = who
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,8 @@ class Caller:
     #: Of who came over the network to a daemon that does not lead: where from, and what the leader is to judge.
     address: str = ""
     shown: Shown = Shown()
+    #: Of who asked a standby through its socket.
+    latest: Optional[LatestWord] = field(default=None, compare=False)
 
 
 def caller_of(request: Request) -> Caller:
@@ -101,11 +114,21 @@ async def grants_now(request: Request) -> Optional[Grants]:
     who = caller.who
     if caller.door == "socket":
         who = await account_of(request.scope["accounts"], caller.uid, who.owner)
+    elif caller.latest is not None:
+        who = caller.latest.who
     elif authentication is not None and caller.shown != Shown():
         who = (await authentication.arrival(caller.shown, in_force.rights, request.scope["accounts"])).who
     caller = replace(caller, who=who, grants=in_force.grants(who))
     request.scope["caller"] = caller
     return caller.grants
+
+
+def latest_grants(request: Request) -> Callable[[], Optional[Grants]]:
+    """What `grants_now` has found, as rights are, and as a standby says who asks, when it is called: by any thread."""
+    in_force, caller = request.scope.get("rights"), caller_of(request)
+    if in_force is None:
+        return lambda: caller.grants
+    return lambda: in_force.grants(caller.latest.who if caller.latest is not None else caller.who)
 
 
 async def still_permitted(request: Request, verb: str) -> None:

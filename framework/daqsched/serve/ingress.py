@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, NamedTuple, Optional, Union
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from daqsched.protocol import API
 from daqsched.serve import peer_token
@@ -172,6 +173,8 @@ class Ingress:
             except peer_token.Untrusted as error:
                 reception.tell("refused what the peer at %s asked: %s", whose.address, error)
                 raise RefusedWith("untrusted", str(error)) from None
+            if caller is None:
+                app, caller = Response(status_code=204), self._callers.nobody(whose)
         elif caller is None:
             caller = await self._callers.of_account(whose)
         # of a peer it is the user who has a share

@@ -69,6 +69,8 @@ class PeerToken(msgspec.Struct, frozen=True):
     #: Of who logs in by an identity provider: what of it has begun, and by which name the standby was asked.
     begun: str = ""
     host: str = ""
+    #: The nonce of a request of before that waits: nothing is asked but that this is who asks that, from now on.
+    renews: str = ""
 
     @property
     def header(self) -> str:

@@ -46,7 +46,7 @@ class PendingRequest:
     def __init__(
         self,
         event: events.Event,
-        grants: Optional[Grants],
+        grants: Optional[Callable[[], Optional[Grants]]],
         terms: Terms,
         before: Optional[Callable[[Engine, float], None]] = None,
         after: Optional[Callable[[Engine, float], None]] = None,

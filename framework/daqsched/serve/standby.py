@@ -36,8 +36,12 @@ logger = logging.getLogger(__name__)
 PATIENCE_S = 15.0
 #: How long the leader may be silent: it keeps a long poll for 30 s.
 ANSWER_S = 60.0
-#: How often it is looked at who has a stream open.
-WHO_S = 2.0
+#: How often it is looked at who has a stream open, or waits for an answer.
+WHO_S = 0.5
+#: How often it is looked at whether the leader is still the same one.
+LOOK_S = 0.2
+#: How long the leader has to hear that somebody is in other groups.
+TELL_S = 2.0
 #: The status that says: I do not lead. (RFC 9110, 15.5.20: misdirected request.)
 NOT_HERE = 421
 #: How many requests may be under way to the leader: as many as a socket takes (`connection_budget.Limits`).
@@ -51,10 +55,6 @@ ASKED = frozenset(b"accept content-type idempotency-key if-match if-none-match l
 _OF_THE_HOP = frozenset(
     "connection date keep-alive proxy-authenticate proxy-connection server te trailer transfer-encoding upgrade".split()
 )
-
-
-class _Renewed(Exception):
-    """Who asks is in other groups by now, and the leader has to be asked for whoever that is."""
 
 
 class Standby:
@@ -99,6 +99,7 @@ class Standby:
                 try:
                     found = await self._while_it_leads(leader, request, body, safe)
                     if found is None:
+                        until = time.monotonic() + PATIENCE_S
                         if not safe:
                             return _lost(f"{leader.name} led, and was followed by another before it answered")
                     elif found.status_code == 401 and "www-authenticate" not in found.headers:
@@ -108,9 +109,6 @@ class Standby:
                         why = self.hopeless or f"{leader.name} is about to lead"
                     else:
                         return self._passed_on(leader, found, request)
-                except _Renewed:
-                    until = time.monotonic() + PATIENCE_S
-                    continue
                 except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                     # it has not heard of it
                     if "certificate" in str(error).lower():
@@ -132,15 +130,8 @@ class Standby:
         leader = self.leader
         if leader is None or not leader.address or self._identity is None:
             return False
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "raw_path": f"{API}/rights".encode(),
-            "query_string": b"",
-            "headers": [],
-        }
         try:
-            found = await self._ask(leader, Request({**scope, "path": f"{API}/rights", "caller": caller}), b"")
+            found = await self._ask(leader, _small(caller), b"")
             answer = await found.aread()
             await found.aclose()
             return found.status_code == 200 and msgspec.json.decode(answer, type=RightsAnswer).large
@@ -189,7 +180,7 @@ class Standby:
                     if await _is_another(request):
                         return
                 coming = coming or asyncio.ensure_future(source.__anext__())
-                await asyncio.wait({coming}, timeout=0.5)
+                await asyncio.wait({coming}, timeout=LOOK_S)
                 if coming.done():
                     done, coming = coming, None
                     yield done.result()
@@ -204,25 +195,41 @@ class Standby:
     async def _while_it_leads(
         self, leader: Card, request: Request, body: bytes, safe: bool
     ) -> Optional[httpx.Response]:
-        """Its answer, of which nothing is read yet; None: another leads by now. One that hangs or was cut off takes
-        questions and never answers. Raises `_Renewed` where a question that waits is another's by now."""
-        asked, looked = asyncio.ensure_future(self._ask(leader, request, body)), time.monotonic()
+        """Its answer, of which nothing is read yet; None: another leads by now, or it has to be asked anew. One that hangs or was
+        cut off takes questions and never answers. What waits there is judged by the groups that its caller has by now."""
+        nonce, who, looked = secrets.token_urlsafe(16), caller_of(request).who, time.monotonic()
+        asked = asyncio.ensure_future(self._ask(leader, request, body, nonce))
         try:
             while True:
-                await asyncio.wait({asked}, timeout=0.2)
+                await asyncio.wait({asked}, timeout=LOOK_S)
                 if asked.done():
                     return await asked
                 if self.leader not in (leader, None):
                     return None
-                if safe and time.monotonic() - looked >= WHO_S:
-                    looked = time.monotonic()
+                if time.monotonic() - looked >= WHO_S:
                     if await _is_another(request):
                         await grants_now(request)
-                        raise _Renewed
+                    if caller_of(request).who != who:
+                        if await self._tell(leader, request, nonce):
+                            who = caller_of(request).who
+                        elif safe:
+                            return None
+                    looked = time.monotonic()
         finally:
             asked.cancel()
 
-    async def _ask(self, leader: Card, request: Request, body: bytes) -> httpx.Response:
+    async def _tell(self, leader: Card, request: Request, nonce: str) -> bool:
+        """Who asks what waits there; False: it did not hear, or is of a version that does not listen."""
+        try:
+            found = await asyncio.wait_for(self._ask(leader, _small(caller_of(request)), b"", renews=nonce), TELL_S)
+            await found.aclose()
+            return found.status_code == 204
+        except (httpx.HTTPError, asyncio.TimeoutError):
+            return False
+
+    async def _ask(
+        self, leader: Card, request: Request, body: bytes, nonce: str = "", renews: str = ""
+    ) -> httpx.Response:
         assert self._identity is not None, "who asks has one"
         if self._http is None:
             self._http = httpx.AsyncClient(
@@ -255,7 +262,7 @@ class Standby:
             target=target.decode("latin-1"),
             digest=peer_token.digest_of(body),
             time=time.time(),
-            nonce=secrets.token_urlsafe(16),
+            nonce=nonce or secrets.token_urlsafe(16),
             known_as=tuple(sorted(caller.who.known_as)),
             doubt=caller.who.doubt,
             address=caller.address,
@@ -266,6 +273,7 @@ class Standby:
             left_out=caller.shown.left_out,
             begun=caller.shown.begun,
             host=caller.shown.host,
+            renews=renews,
         )
         asked.headers[word.header] = peer_token.sign(self._identity.key, word)
         return await self._http.send(asked, stream=True)
@@ -282,6 +290,20 @@ class _Passed(StreamingResponse):
             await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
         if left != 0:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _small(caller: Caller) -> Request:
+    """What costs the leader next to nothing, asked for somebody."""
+    path = f"{API}/rights"
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [],
+    }
+    return Request({**scope, "caller": caller})
 
 
 async def _is_another(request: Request) -> bool:
