@@ -207,6 +207,7 @@ class Direct:
             "accounts": self._accounts,
             "authentication": None,
             "streams": Streams(),
+            "standby_copies": list,
         }
         come = [{"type": "http.request", "body": body, "more_body": False}]
         sent: list[Any] = []

@@ -10,6 +10,7 @@ import httpx
 from builders import job, offer
 from daqsched.engine import events
 from daqsched.passwords import write
+from daqsched.serve.audit_copied import CopyWatch
 from daqsched.serve.ingress import WebPort
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.serving import Serving
@@ -25,7 +26,13 @@ class Pair:
     """A leader, and a standby with a web port of its own; both have the rights and the farm's key."""
 
     def __init__(
-        self, folder: Path, rules: str = FILE, passwords: bool = False, provider: Any = None, proxy: Any = None
+        self,
+        folder: Path,
+        rules: str = FILE,
+        passwords: bool = False,
+        provider: Any = None,
+        proxy: Any = None,
+        copied: Optional[CopyWatch] = None,
     ) -> None:
         self.identity = identity(folder / "peers.pem")
         file = folder / "passwords"
@@ -41,7 +48,7 @@ class Pair:
         serve.daemon.put(events.OffersArrived((offer(),)))
         serve.settle()
         leader = self.web.serving
-        self.standby = Standby(self.identity, "ctl2 (pid 9)")
+        self.standby = Standby(self.identity, "ctl2 (pid 9)", copied)
         self.standby.leader = Card("ctl1", leader.address, leader.token)
         self._rights = RightsInForce(folder / "rights.yaml")
         self._certificate = WebCertificate(self.web.certificate, self.web.key)
@@ -52,6 +59,7 @@ class Pair:
             rights=self._rights,
             web=WebPort(("127.0.0.1", 0), self._certificate, proxy),
             ended=self.standby.close,
+            beside=self.standby.tell_of_copy,
         )
         self.url = f"https://{self.serving.web_address}"
 

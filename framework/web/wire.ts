@@ -161,6 +161,14 @@ export interface Selected {
   waiting?: [string, string, string][];
 }
 
+export interface StandbyCopied {
+  daemon?: string;
+  lines?: number;
+  since?: number;
+  told?: number;
+  trouble?: string;
+}
+
 export interface StatusAnswer {
   applied: number;
   audit?: string;
@@ -178,6 +186,7 @@ export interface StatusAnswer {
   revision: number;
   rollout?: string;
   rows: Row[];
+  standby_copies?: StandbyCopied[];
   unauthenticated?: string[];
   unmatched?: string[];
   user: string;

@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,14 @@ from copied_audit import Stored, copying, lines_of
 from daqsched import times
 from daqsched.cli import main
 from daqsched.protocol import AuditCopied
-from daqsched.serve import audit_copied
+from daqsched.serve import audit_copied, callers, standby
 from daqsched.serve.audit import DONE, Audit, Entry
-from daqsched.serve.audit_copied import LOG_S, PATIENCE_S, CopyLog, CopyWatch, look
+from daqsched.serve.audit_copied import PATIENCE_S, CopyWatch, look
 from daqsched.serve.audit_place import CopiedUpTo, keep
+from daqsched.serve.standby import Standby
+from daqsched.store.coordination import Card
+from standby_pair import Pair
+from waiting import until
 from webport import WebServe
 
 BEGAN = 1_800_000_000.0
@@ -141,40 +144,80 @@ def test_a_disk_that_hangs_holds_no_status_up(tmp_path: Path, monkeypatch: pytes
 def test_a_daemon_that_does_not_lead_tells_it_in_its_log_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And when it is over; a disk that hangs holds nothing up."""
-    found, hangs = [AuditCopied(trouble="7 lines wait")], threading.Event()
+    """And when it is over; while it leads it says nothing."""
+    found, audit = [AuditCopied(trouble="7 lines wait")], Audit(tmp_path / "audit.ndjson")
+    looked: list[AuditCopied] = []
 
-    def slow(path: Path, now: float) -> AuditCopied:
-        assert hangs.wait(60)
+    def look(path: Path, now: float) -> AuditCopied:
+        looked.append(found[0])
         return found[0]
 
-    monkeypatch.setattr(audit_copied, "look", slow)
-    clock, audit = Clock(), Audit(tmp_path / "audit.ndjson")
-    log = CopyLog(audit, clock)
+    monkeypatch.setattr(audit_copied, "look", look)
+    monkeypatch.setattr(audit_copied, "LOOK_S", 0.0)
+    monkeypatch.setattr(standby, "COPY_S", 0.01)
+    one = Standby(None, "ctl2 (pid 9)", CopyWatch(audit))
 
-    def look_twice() -> None:
-        clock.now += LOG_S + 1
-        log.look()
-        audit.thread.submit(lambda: None).result(30)
-        log.look()
+    async def run() -> None:
+        telling = asyncio.ensure_future(one.tell_of_copy())
 
-    with caplog.at_level("INFO"):
-        began = time.monotonic()
-        for _ in range(5):
-            log.look()
-        assert time.monotonic() - began < 5 and not caplog.messages
-        hangs.set()
-        for _ in range(3):
-            look_twice()
+        async def looks_thrice() -> None:
+            until = len(looked) + 3
+            while len(looked) < until:
+                await asyncio.sleep(0.005)
+
+        await looks_thrice()
         assert caplog.messages == ["of this daemon, which does not lead: 7 lines wait"]
         found[0] = AuditCopied(3)
-        for _ in range(3):
-            look_twice()
+        await looks_thrice()
         assert caplog.messages[1:] == ["the copy of this daemon's audit file is behind no more"]
+        one.leader = Card("ctl2 (pid 9)", "", "")
         found[0] = AuditCopied(trouble="1 line waits")
-        look_twice()
+        await asyncio.sleep(0.1)
+        assert len(caplog.messages) == 2
+        one.leader = None
+        await looks_thrice()
         assert len(caplog.messages) == 3
+        telling.cancel()
+
+    with caplog.at_level("INFO"):
+        asyncio.run(run())
     audit.close()
+
+
+def test_status_tells_it_of_a_daemon_that_does_not_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For people and programs, of each by its name; of one that has said nothing for a while it says nothing."""
+    monkeypatch.setattr(standby, "COPY_S", 0.05)
+    monkeypatch.setattr(audit_copied, "LOOK_S", 0.0)
+    monkeypatch.setattr(audit_copied, "PATIENCE_S", 0.0)
+    (tmp_path / "other").mkdir()
+    audit = Audit(tmp_path / "other" / "audit.ndjson")
+    pair = Pair(tmp_path, copied=CopyWatch(audit))
+
+    def status(*words: str) -> str:
+        done = CliRunner().invoke(main, ["--socket", str(tmp_path / "door"), "status", *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    try:
+        copier = copying(audit.path, Stored())
+        for _ in range(3):
+            note(audit)
+
+        def told() -> Any:
+            return json.loads(status("--json"))["standby_copies"]
+
+        (one,) = until(told, "the leader is told")
+        until(lambda: told()[0]["lines"] == 3, "of all lines")
+        assert one["daemon"] == "ctl2 (pid 9)"
+        assert "Of ctl2 (pid 9), which does not lead: 3 lines of the audit file wait" in " ".join(status().split())
+        copier.once()
+        until(lambda: told()[0]["lines"] == 0 and not told()[0]["trouble"], "it is over")
+        assert "which does not lead" not in status()
+        monkeypatch.setattr(callers, "COPIES_S", 0.0)
+        assert told() == []
+    finally:
+        pair.close()
+        audit.close()
 
 
 def test_status_tells_it_and_stops_when_it_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

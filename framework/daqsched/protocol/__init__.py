@@ -246,6 +246,9 @@ from daqsched.protocol.looks import (
     ProgressAnswer as ProgressAnswer,
 )
 from daqsched.protocol.looks import (
+    StandbyCopied as StandbyCopied,
+)
+from daqsched.protocol.looks import (
     StatusAnswer as StatusAnswer,
 )
 from daqsched.protocol.looks import (

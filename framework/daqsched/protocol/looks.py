@@ -23,6 +23,15 @@ class AuditCopied(msgspec.Struct):
     trouble: str = ""
 
 
+class StandbyCopied(AuditCopied):
+    """The same of the file of a daemon that does not lead, as that one said last."""
+
+    #: Host and pid.
+    daemon: str = ""
+    #: When it said so, in seconds since the epoch.
+    told: float = 0.0
+
+
 class StatusAnswer(msgspec.Struct):
     """GET /v1/status?select=WORD&select=...&part=NAME&at=TIME&limit=N&after=JOB@HOST; ``at`` asks how it was then, in seconds since
     the epoch."""
@@ -47,6 +56,8 @@ class StatusAnswer(msgspec.Struct):
     audit: str = ""
     #: How far their copy is; null: nobody makes one.
     audit_copy: Optional[AuditCopied] = None
+    #: Of the daemons that do not lead, and have their files copied, too.
+    standby_copies: list[StandbyCopied] = []
     #: A rollout that waits for somebody, or left something as it was; empty: there is none.
     rollout: str = ""
     #: Words of the selection that mean nothing that there is, whatever its state.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -15,16 +14,11 @@ from daqsched.protocol import AuditCopied
 from daqsched.serve.audit import Audit
 from daqsched.serve.audit_place import waiting
 
-logger = logging.getLogger(__name__)
-
 #: A line that waits for longer is told: the copier looks each second, and each minute where Elasticsearch is away.
 PATIENCE_S = 120.0
 
 #: The files are looked at this often at most, and waited for so long: their disk may hang.
 LOOK_S, LIMIT_S = 5.0, 1.0
-
-#: How often a daemon looks that does not lead.
-LOG_S = 30.0
 
 
 class CopyWatch:
@@ -52,32 +46,6 @@ class CopyWatch:
             if self._looking is looking and looking.done():
                 self._looking = None
         return self._known
-
-
-class CopyLog:
-    """The same for the log of a daemon that does not lead, whose status nobody asks for: once when the copy of its file is behind,
-    and once when it is not any more. `look` returns at once; for one thread alone."""
-
-    def __init__(self, audit: Audit, now: Callable[[], float] = time.time) -> None:
-        self._audit, self._now = audit, now
-        self._looked = 0.0
-        self._is_behind = False
-        self._looking: Optional[Future[Optional[AuditCopied]]] = None
-
-    def look(self) -> None:
-        """Look at the files again where it is time, and say what the last look found."""
-        if self._looking is None:
-            if not 0 <= self._now() - self._looked < LOG_S:
-                self._looked = self._now()
-                self._looking = self._audit.thread.submit(look, self._audit.path, self._looked)
-        elif self._looking.done():
-            found, self._looking = self._looking.result(), None
-            trouble = found.trouble if found is not None else ""
-            if trouble and not self._is_behind:
-                logger.warning("of this daemon, which does not lead: %s", trouble)
-            elif self._is_behind and not trouble:
-                logger.info("the copy of this daemon's audit file is behind no more")
-            self._is_behind = bool(trouble)
 
 
 def look(path: Path, now: float) -> Optional[AuditCopied]:

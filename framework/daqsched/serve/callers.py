@@ -6,7 +6,7 @@ import time
 from typing import Any, Optional
 from weakref import WeakValueDictionary
 
-from daqsched.protocol import API
+from daqsched.protocol import API, StandbyCopied
 from daqsched.rights.grants import Grants
 from daqsched.rights.principal import NOBODY, Principal
 from daqsched.serve import peer_token
@@ -23,6 +23,9 @@ from daqsched.serve.web_rules import Shown, log_in_shown, shown_in
 #: Where somebody logs in by an identity provider, and where somebody may come who shows nothing.
 OIDC = frozenset([f"{API}/oidc", f"{API}/oidc-login"])
 OPEN = OIDC | {f"{API}/login"}
+
+#: How long is believed what a daemon that does not lead says of itself each 30 s.
+COPIES_S = 100.0
 
 
 class Callers:
@@ -41,6 +44,14 @@ class Callers:
         self._judge, self._identity, self._proxy = judge, identity, proxy
         #: Those who asked a standby something that is under way, by the nonce of that.
         self._latest: WeakValueDictionary[str, LatestWord] = WeakValueDictionary()
+        #: What those that do not lead say of the copies of their audit files, by their names.
+        self._copies: dict[str, StandbyCopied] = {}
+
+    def standby_copies(self) -> list[StandbyCopied]:
+        """What they have said lately; of one that leads by now, or is gone, nothing."""
+        now = time.time()
+        self._copies = {name: one for name, one in self._copies.items() if abs(now - one.told) < COPIES_S}
+        return [self._copies[name] for name in sorted(self._copies)]
 
     async def of_account(self, whose: Whose) -> Caller:
         """Who came through the socket; of the groups nobody asks where there are no rights."""
@@ -80,7 +91,7 @@ class Callers:
     async def through_a_peer(
         self, scope: Any, body: bytes, whose: Whose, authentication: Optional[Authentication]
     ) -> Optional[Caller]:
-        """Who asked a standby, as that one says; None: it says who asks what it asked before. Raises `Untrusted`, too."""
+        """Who asked a standby, as that one says; None: it says something itself. Raises `Untrusted`, too."""
         assert self._identity is not None, "peers come where there is one"
         target = scope["raw_path"].decode("latin-1")
         if scope["query_string"]:
@@ -88,6 +99,11 @@ class Callers:
         heard = peer_token.read(self._identity.key, scope["headers"])
         self._judge.hear(heard, scope["method"], target, body, time.time())
         via = f"{heard.via} at {whose.address}"
+        if heard.copied is not None:
+            found = heard.copied
+            said = StandbyCopied(found.lines, found.since, found.trouble, heard.via, time.time())
+            self._copies[heard.via] = said
+            return None
         if not heard.address:
             who = Principal(heard.name, frozenset(heard.known_as), is_owner(heard.uid), doubt=heard.doubt)
             if heard.renews:

@@ -21,7 +21,7 @@ from daqsched.errors import DaqschedError, Deposed
 from daqsched.limits import whole
 from daqsched.ports import LAST
 from daqsched.serve.audit import Audit
-from daqsched.serve.audit_copied import CopyLog
+from daqsched.serve.audit_copied import CopyWatch
 from daqsched.serve.peers import Identity, read_identity
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.serving import Serving
@@ -92,9 +92,8 @@ class Candidate:
         self._options, self._coordination, self._new_framework = options, coordination, new_framework
         self._over, self._woken = False, WakeUp()
         self._name = name or f"{socket.getfqdn()} (pid {os.getpid()})"
-        self._standby = Standby(identity, self._name)
         self._audit = Audit(options.audit)
-        self._copied = CopyLog(self._audit)
+        self._standby = Standby(identity, self._name, CopyWatch(self._audit))
         self._serving = Serving(
             options.socket,
             options.group,
@@ -102,6 +101,7 @@ class Candidate:
             _address(peers, coordination),
             identity,
             ended=self._standby.close,
+            beside=self._standby.tell_of_copy,
             audit=self._audit,
             rights=RightsInForce(options.rights) if options.rights is not None else None,
             web=options.web.port() if options.web is not None else None,
@@ -183,7 +183,6 @@ class Candidate:
             if session.lost:
                 session.ensure_ownership()
             self._known = self._known or session.has_framework()
-            self._copied.look()
             # the lease begins a moment after the session
             election.wait(LOOK_S if session.holds() else 0.1)
         return False

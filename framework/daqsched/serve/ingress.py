@@ -206,6 +206,7 @@ class Ingress:
                     "accounts": self._callers.accounts,
                     "authentication": came.behind.authentication,
                     "streams": self.streams,
+                    "standby_copies": self._callers.standby_copies,
                 },
                 _again(request.body, came.receive),
                 unread,

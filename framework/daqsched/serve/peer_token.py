@@ -11,8 +11,11 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
+from typing import Optional
 
 import msgspec
+
+from daqsched.protocol import AuditCopied
 
 #: The header that it stands in.
 HEADER = "x-daqsched-word"
@@ -71,6 +74,8 @@ class PeerToken(msgspec.Struct, frozen=True):
     host: str = ""
     #: The nonce of a request of before that waits: nothing is asked but that this is who asks that, from now on.
     renews: str = ""
+    #: Nothing is asked but that this is how far the copy of the standby's own audit file is.
+    copied: Optional[AuditCopied] = None
 
     @property
     def header(self) -> str:

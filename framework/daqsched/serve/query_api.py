@@ -124,6 +124,7 @@ class QueryRoutes:
             if sight is not None:
                 keys, answer.rollout = await asyncio.to_thread(sight.keys, keys), ""
             answer.audit_copy = await self.copied.told() if self.copied is not None else None
+            answer.standby_copies = request.scope["standby_copies"]()
             answer.control = (await controls_of(request, self._ask, part, sight)).control
             listed, hosts = _Listed(), set[str]()
             words = await asyncio.to_thread(_meant, words, keys)

@@ -58,14 +58,15 @@ class Serving:
         times: Optional[ConnectionTimes] = None,
         watch_s: float = WATCH_S,
         ended: Optional[Callable[[], Awaitable[None]]] = None,
+        beside: Optional[Callable[[], Awaitable[None]]] = None,
         audit: Optional[Audit] = None,
         rights: Optional[RightsInForce] = None,
         web: Optional[WebPort] = None,
         authentication: Optional[Authentication] = None,
     ) -> None:
-        """``ended`` is called when nobody is answered any more, in the loop that did; ``audit`` is told of changes and
-        refusals, and closed with us. ``rights``: without them whoever gets in may all, and ``web`` must not be there.
-        ``authentication``: who comes over the network, as of `app`."""
+        """``ended`` is called when nobody is answered any more, in the loop that did; ``beside`` goes on in it until then.
+        ``audit`` is told of changes and refusals, and closed with us. ``rights``: without them whoever gets in may all, and
+        ``web`` must not be there. ``authentication``: who comes over the network, as of `app`."""
         assert web is None or rights is not None, "who comes over the network has rights, or none"
         #: What a token for this daemon names.
         self.token = secrets.token_urlsafe(32)
@@ -108,7 +109,7 @@ class Serving:
         options: dict[str, Any] = {"config": config, "server_state": self._server.server_state, "app_state": {}}
         limits = descriptors(2 if web is None else 3)
         self._crew = ingress.receptions[SOCKET] = Reception(self._file.socket, limits, times, options)
-        self._ended, self._audit = ended, audit
+        self._ended, self._beside, self._audit = ended, beside, audit
         self._noting: Optional[Future[None]] = None
         if listener is not None:
             ingress.receptions[PEER] = Reception(listener, limits, times, options, identity, self._note_strangers)
@@ -127,11 +128,14 @@ class Serving:
             reception.begin()
         self._closing = lambda: loop.call_soon_threadsafe(closing.set)
         ready.set()
-        watching = loop.create_task(self._watch())
+        watching = [loop.create_task(self._watch())]
+        if self._beside is not None:
+            watching.append(asyncio.ensure_future(self._beside()))
         # it takes nobody in itself: it keeps the time for answers, and ends in good order
         answering = loop.create_task(self._server.serve(sockets=[]))
         await closing.wait()
-        watching.cancel()
+        for one in watching:
+            one.cancel()
         for reception in receptions:
             reception.close()
         self._ingress.streams.end()

@@ -21,8 +21,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
 from daqsched.limits import whole
-from daqsched.protocol import API, Problem, RightsAnswer
+from daqsched.protocol import API, AuditCopied, Problem, RightsAnswer
 from daqsched.serve import peer_token
+from daqsched.serve.audit_copied import CopyWatch
 from daqsched.serve.connections import SOCKET
 from daqsched.serve.http import Caller, account_of, caller_of, grants_now
 from daqsched.serve.peers import Identity
@@ -40,8 +41,10 @@ ANSWER_S = 60.0
 WHO_S = 0.5
 #: How often it is looked at whether the leader is still the same one.
 LOOK_S = 0.2
-#: How long the leader has to hear that somebody is in other groups.
+#: How long the leader has to hear what we say.
 TELL_S = 2.0
+#: How often the leader is told how far the copy of our audit file is.
+COPY_S = 30.0
 #: The status that says: I do not lead. (RFC 9110, 15.5.20: misdirected request.)
 NOT_HERE = 421
 #: How many requests may be under way to the leader: as many as a socket takes (`connection_budget.Limits`).
@@ -60,14 +63,35 @@ _OF_THE_HOP = frozenset(
 class Standby:
     """An ASGI application; ``leader`` is set as the election goes, ``name`` is what the leader is told of who asks it."""
 
-    def __init__(self, identity: Optional[Identity] = None, name: str = "") -> None:
+    def __init__(self, identity: Optional[Identity] = None, name: str = "", copied: Optional[CopyWatch] = None) -> None:
         self.leader: Optional[Card] = None
         #: Why nobody leads, where that is known.
         self.why = "the election has not ended yet"
         #: Why whoever is elected does not lead either, where that is known.
         self.hopeless = ""
         self._identity, self._name = identity, name
+        self._copied = copied
         self._http: Optional[httpx.AsyncClient] = None
+
+    async def tell_of_copy(self) -> None:
+        """How far the copy of our audit file is, to whoever leads; into the log once when it is behind, once when it is no more.
+        For ever; while we lead `status` tells it."""
+        is_behind = False
+        while self._copied is not None:
+            await asyncio.sleep(COPY_S)
+            leader = self.leader
+            if leader is not None and leader.name == self._name:
+                is_behind = False
+                continue
+            found = await self._copied.told()
+            trouble = found.trouble if found is not None else ""
+            if trouble and not is_behind:
+                logger.warning("of this daemon, which does not lead: %s", trouble)
+            elif is_behind and not trouble:
+                logger.info("the copy of this daemon's audit file is behind no more")
+            is_behind = bool(trouble)
+            if found is not None and leader is not None and leader.address and self._identity is not None:
+                await self._says(leader, Caller("", -1, -1, -1, SOCKET), copied=found)
 
     async def close(self) -> None:
         """Give the connections to the leader free."""
@@ -210,7 +234,7 @@ class Standby:
                     if await _is_another(request):
                         await grants_now(request)
                     if caller_of(request).who != who:
-                        if await self._tell(leader, request, nonce):
+                        if await self._says(leader, caller_of(request), renews=nonce):
                             who = caller_of(request).who
                         elif safe:
                             return None
@@ -218,17 +242,23 @@ class Standby:
         finally:
             asked.cancel()
 
-    async def _tell(self, leader: Card, request: Request, nonce: str) -> bool:
-        """Who asks what waits there; False: it did not hear, or is of a version that does not listen."""
+    async def _says(self, leader: Card, caller: Caller, renews: str = "", copied: Optional[AuditCopied] = None) -> bool:
+        """Something of ours, and asks nothing; False: it did not hear, or is of a version that does not listen."""
         try:
-            found = await asyncio.wait_for(self._ask(leader, _small(caller_of(request)), b"", renews=nonce), TELL_S)
+            found = await asyncio.wait_for(self._ask(leader, _small(caller), b"", "", renews, copied), TELL_S)
             await found.aclose()
             return found.status_code == 204
         except (httpx.HTTPError, asyncio.TimeoutError):
             return False
 
     async def _ask(
-        self, leader: Card, request: Request, body: bytes, nonce: str = "", renews: str = ""
+        self,
+        leader: Card,
+        request: Request,
+        body: bytes,
+        nonce: str = "",
+        renews: str = "",
+        copied: Optional[AuditCopied] = None,
     ) -> httpx.Response:
         assert self._identity is not None, "who asks has one"
         if self._http is None:
@@ -274,6 +304,7 @@ class Standby:
             begun=caller.shown.begun,
             host=caller.shown.host,
             renews=renews,
+            copied=copied,
         )
         asked.headers[word.header] = peer_token.sign(self._identity.key, word)
         return await self._http.send(asked, stream=True)

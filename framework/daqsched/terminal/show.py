@@ -162,6 +162,7 @@ def _headlines(answer: StatusAnswer, none: str) -> list[str]:
     rollout = answer.rollout and f"{answer.rollout[0].upper()}{answer.rollout[1:]}."
     copied = answer.audit_copy.trouble if answer.audit_copy is not None else ""
     audit += [one for one in (rollout, answer.audit, copied) if one]
+    audit += [f"Of {one.daemon}, which does not lead: {one.trouble}" for one in answer.standby_copies if one.trouble]
     if not answer.revision:
         return [f"Nothing has been applied yet: `daqsched apply jobs.py` does. {master}", *audit]
     applied = times.clock(answer.applied)
