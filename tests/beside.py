@@ -1,4 +1,4 @@
-"""What runs beside the tests: `scripts/test` begins it, and names it in DAQSCHED_TEST_BESIDE as ``NAME PID START LOG``."""
+"""What runs beside the tests: `scripts/test` begins it, and names it in DAQSCHED_TEST_BESIDE: lines of ``NAME PID START LOG``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,12 @@ class Beside(NamedTuple):
         return began - (time.time() - self.log.stat().st_mtime)
 
 
-def beside() -> Optional[Beside]:
-    """What runs beside the tests of this process, if anything does."""
-    words = os.environ.get("DAQSCHED_TEST_BESIDE", "").split(maxsplit=3)
-    return Beside(words[0], int(words[1]), int(words[2]), Path(words[3])) if words else None
+def beside() -> list[Beside]:
+    """What runs beside the tests of this process."""
+    lines = (line.split(maxsplit=3) for line in os.environ.get("DAQSCHED_TEST_BESIDE", "").splitlines())
+    return [Beside(name, int(pid), int(start), Path(log)) for name, pid, start, log in lines]
+
+
+def machines() -> Optional[Beside]:
+    """What befalls a farm in machines, where that runs beside them: tests with an engine, or with servers, wait for its end."""
+    return next((one for one in beside() if one.name == "machines"), None)

@@ -13,8 +13,8 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import settings
 
-from beside import ENGINES, beside
-from examples import examples
+from beside import ENGINES, beside, machines
+from examples import examples, left_out
 
 # a busy machine is no failure
 settings.register_profile("daqsched", deadline=None, max_examples=examples(100))
@@ -73,9 +73,12 @@ ONCE = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The folders in `ORDER`; within one everything stays as it was."""
-    order = ORDER_BESIDE if beside() else ORDER
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The folders in `ORDER`; within one everything stays as it was. Of large tables other Pythons look at some cases."""
+    if unseen := left_out(item.nodeid for item in items):
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in unseen])
+        items[:] = [item for item in items if item.nodeid not in unseen]
+    order = ORDER_BESIDE if machines() else ORDER
     items.sort(key=lambda item: order.index(_folder(item)))
     for item in items:
         if item.path.name in ONCE:
@@ -100,7 +103,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     What must not run beside machines waits for them before its time counts.
     """
-    other = beside()
+    other = machines()
     if other and _folder(item) in ("faults", "cluster"):
         other.wait()
     marker = item.get_closest_marker("timeout")
@@ -152,8 +155,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     """Before pytest's last line, what was said beside the tests, and where the time of `scripts/test` went; it says so in
     NAME=SECONDS,..."""
     phases = [one.rpartition("=") for one in os.environ.get("DAQSCHED_TEST_PHASES", "").split(",") if one]
-    other = beside() if exitstatus <= pytest.ExitCode.TESTS_FAILED else None  # who ends this early ends that, too
-    if other:
+    others = beside() if exitstatus <= pytest.ExitCode.TESTS_FAILED else []  # who ends this early ends those, too
+    for other in others:
         other.wait()
         terminalreporter.section(f"beside the tests: {other.name}")
         terminalreporter.write(other.log.read_text(encoding="utf-8", errors="replace"))
@@ -161,5 +164,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         terminalreporter.section("where the time went")
         for name, _, seconds in [*phases, ("tests", "=", f"{time.monotonic() - BEGAN:.0f}")]:
             terminalreporter.write_line(f"{seconds:>6} s  {name}")
-    if other:
+    for other in others:
         terminalreporter.write_line(f"{other.took_s():>6.0f} s  {other.name}, beside these")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from beside import ENGINES, Beside
+from beside import ENGINES, Beside, beside, machines
+from examples import left_out
 
 CONTRACT = Path(__file__).parent
 
@@ -78,6 +79,27 @@ def test_how_long_it_took_is_to_its_last_word(running: subprocess.Popen[bytes], 
     log = tmp_path / "log"
     log.write_text("14 passed\n")
     assert 0 <= of(running, log).took_s() < 600
+
+
+def test_who_is_named_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line each, machines among them or not; the log's path may have spaces."""
+    monkeypatch.setenv("DAQSCHED_TEST_BESIDE", "machines 7 11 /a b/log\npython3.9 8 12 /log\n")
+    both = [Beside("machines", 7, 11, Path("/a b/log")), Beside("python3.9", 8, 12, Path("/log"))]
+    assert (beside(), machines()) == (both, both[0])
+    monkeypatch.setenv("DAQSCHED_TEST_BESIDE", "python3.9 8 12 /log\n")
+    assert (beside(), machines()) == (both[1:], None)
+    monkeypatch.delenv("DAQSCHED_TEST_BESIDE")
+    assert (beside(), machines()) == ([], None)
+
+
+def test_other_pythons_look_at_a_tenth_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its first case and at every tenth beyond, and at each test that is none."""
+    tests = [*(f"f::a[{n}]" for n in range(21)), "f::b", "f::a_b[0]", "f::c[0]", "f::c[1]"]
+    assert left_out(tests) == set()
+    monkeypatch.setenv("DAQSCHED_OTHER_PYTHON", "1")
+    assert [one for one in tests if one not in left_out(tests)] == [
+        *("f::a[0]", "f::a[10]", "f::a[20]", "f::b", "f::a_b[0]", "f::c[0]")
+    ]
 
 
 def test_what_has_an_engine_or_a_network_waits_for_machines() -> None:
