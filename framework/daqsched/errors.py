@@ -22,6 +22,10 @@ class UserError(DaqschedError):
     exit_code = 2
 
 
+class MatchesNothing(UserError):
+    """Words of a selection mean nothing that who asks may see: it names them, and what is near and may be seen."""
+
+
 class JobError(UserError):
     """A mistake in a job: ``field`` names the place, e.g. ``resources.cpus``; the job file's line is found by `jobfile`."""
 

@@ -15,7 +15,7 @@ from msgspec import structs
 from daqsched.confirm import EndLimit
 from daqsched.errors import UserError
 from daqsched.limits import shown
-from daqsched.select import Idle, selection
+from daqsched.select import Idle, hint, selection
 from daqsched.spec import FORWARDER, JobSpec, LoggingSpec, PartSpec, Spec
 
 #: What a command calls the part without a name.
@@ -148,7 +148,9 @@ def theirs(
             del others[job.name]
     lost = [word for word in idle.words if word not in ("*", FORWARDER)]
     if lost:
-        raise UserError(f"--take {lost[0]} matches no job of the file")
+        raise UserError(
+            f"--take {lost[0]} matches no job of the file{hint(lost, [(job.name, '') for job in new.jobs])}"
+        )
     if refused:
         more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
         owners = sorted({words(others[name]) for name in refused})

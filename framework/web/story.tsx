@@ -20,11 +20,13 @@ type Told<Answer> = { found: Answer } | { error: string } | { nothing: true } | 
 
 interface All {
   row: Told<Row>;
+  /** What the command says of a name that is not there; empty: it is there. */
+  missing: string;
   why: Told<Story>;
   story: Told<Story>;
 }
 
-const NOTHING: All = { row: null, why: null, story: null };
+const NOTHING: All = { row: null, missing: "", why: null, story: null };
 
 async function told<Answer, Part>(path: string, part: (answer: Answer) => Part | undefined, body?: unknown): Promise<Told<Part>> {
   const { status, found } = await ask(path, body);
@@ -49,13 +51,17 @@ export function StoryPage({ name }: { name: string }) {
     const put = (part: Partial<All>): void => {
       if (!over) setAll((before) => ({ ...before, ...part }));
     };
-    void told<StatusAnswer, Row>(`/v1/status?${query}`, ({ rows }) => mine(rows)).then((row) => put({ row }));
+    void told<StatusAnswer, Row>(`/v1/status?${query}`, ({ rows, unmatched, hint }) => {
+      put({ missing: unmatched?.length ? `no job or host matches ${name}${hint ?? ""}` : "" });
+      return mine(rows);
+    }).then((row) => put({ row }));
     void told<WhyAnswer, Story>(`/v1/why?${query}`, ({ stories }) => mine(stories)).then((why) => put({ why }));
     void told<StoriesAnswer, Story>(`/v1/stories?${query}`, ({ stories }) => mine(stories)).then((story) => put({ story }));
     return () => {
       over = true;
     };
   }, [name, as]);
+  const gone = known !== null && cell < 0;
   const row = all.row && "found" in all.row ? all.row.found : null;
   return (
     <article class="story">
@@ -64,7 +70,7 @@ export function StoryPage({ name }: { name: string }) {
       </p>
       <h2>{name}</h2>
       <Notices />
-      {known && cell < 0 && <p>It is not there, or you may not see it.</p>}
+      {gone && <p>It is not there, or you may not see it{all.missing && `: ${all.missing}`}</p>}
       {known && cell >= 0 && (
         <>
           <p class="now">
@@ -91,7 +97,7 @@ export function StoryPage({ name }: { name: string }) {
       {row && <Where row={row} />}
       <section>
         <h3>What became of it</h3>
-        <Changes answer={all.story} />
+        <Changes answer={all.story} gone={gone} />
       </section>
       <section>
         <h3>Its last lines</h3>
@@ -149,11 +155,11 @@ function Where({ row }: { row: Row }) {
   );
 }
 
-function Changes({ answer }: { answer: Told<Story> }) {
+function Changes({ answer, gone }: { answer: Told<Story>; gone: boolean }) {
   if (!answer) return <p class="faint">Asking ...</p>;
   if ("error" in answer) return <p class="notice bad">{answer.error}</p>;
   const changes = "found" in answer ? [...(answer.found.changes ?? [])].reverse() : [];
-  if (changes.length === 0) return <p class="faint">Nothing is known: it has been as desired for as long as this daemon leads, or it is new.</p>;
+  if (changes.length === 0) return <p class="faint">{gone ? "Nothing is known." : "Nothing is known: it has been as desired for as long as this daemon leads, or it is new."}</p>;
   return (
     <ol class="changes">
       {changes.map((one) => (

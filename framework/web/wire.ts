@@ -178,6 +178,7 @@ export interface StatusAnswer {
   digest: string;
   doubt?: string;
   held?: string;
+  hint?: string;
   leader?: string;
   master: string;
   next?: string;
@@ -214,7 +215,9 @@ export interface StoredLine {
 }
 
 export interface StoriesAnswer {
+  hint?: string;
   stories: Story[];
+  unmatched?: string[];
 }
 
 export interface Story {
@@ -230,9 +233,11 @@ export interface WhyAnswer {
   chosen: number;
   control?: InControl[];
   held?: string;
+  hint?: string;
   lately?: Story[];
   read_only?: string;
   stories: Story[];
+  unmatched?: string[];
 }
 
 export interface RowsChange {

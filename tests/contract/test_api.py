@@ -28,7 +28,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
 from daqsched.preflight import UNDER_WAY
-from daqsched.protocol import Applied
+from daqsched.protocol import Applied, StoriesAnswer
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.serve.socketfile import SocketFile
 from daqsched.spec import EMPTY, Spec
@@ -117,6 +117,47 @@ def test_stop_and_start_say_how_many_they_meant(serve: Serve) -> None:
         serve.client.stop(["readout", "h1"])
 
 
+def test_only_that_means_nothing_is_refused_by_the_daemon(serve: Serve) -> None:
+    """Whoever asks, by whatever program; and what was meant is told. Nothing is changed, proposed or asked."""
+    serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"), job("gone", "h9"))))
+    spec, before = Spec(jobs=(job(hosts="h[1-3]", argv=("/bin/new",)), job("dcs", "h1"))), serve.client.info().revision
+    asked: list[Callable[[list[str]], object]] = [
+        lambda only: serve.client.plan(spec, only),
+        lambda only: serve.client.apply(spec, only=only, no_look=True),
+        lambda only: serve.client.propose(spec, only=only),
+        lambda only: serve.client.preflight(spec, only),
+    ]
+    for ask in asked:
+        for only, near in (
+            (["readuot@h1"], "; did you mean readout@h1?"),
+            (["readout@h1", "dsc"], "; did you mean dcs?"),
+            (["gone@h9", "nothing", "h2"], "; a host is written @h2"),
+            (["@h[4-6]", "readout"], ""),
+        ):
+            with pytest.raises(UserError, match="matches nothing of the file or the farm") as caught:
+                ask(only)
+            lost = [word for word in only if word in ("readuot@h1", "dsc", "nothing", "h2", "@h[4-6]")]
+            assert (
+                str(caught.value)
+                == f"nothing was done: --only {' '.join(lost)} matches nothing of the file or the farm{near}"
+            )
+        assert serve.client.info().revision == before and not serve.client.proposals().waiting
+    assert serve.client.apply(spec, only=["readout@h1", "gone"], no_look=True).revision == before + 1
+
+
+def test_whoever_only_looks_is_told_what_was_meant(serve: Serve) -> None:
+    """Of words that mean nothing, beside what the others mean."""
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-03]"),)))
+    serve.client.stop(["readout@hlt02"])
+    words = ["zzz", "readuot@hlt01", "hlt02", "@hlt0?", "htl03"]
+    for answer in (serve.client.status(words), serve.client.why(words), serve.client.stories(words)):
+        assert answer.unmatched == ["zzz", "readuot@hlt01", "htl03"]
+        assert answer.hint == "; did you mean readout@hlt01 @hlt03?"
+    # of what is as desired there is no story, and yet it is there
+    assert serve.client.stories(["readout@hlt01"]) == StoriesAnswer([])
+    assert [one.host for one in serve.client.stories(["hlt02"]).stories] == ["hlt02"]
+
+
 def test_a_command_that_is_named_can_be_typed_as_it_stands(serve: Serve) -> None:
     """A shell would put the names of its files in the place of a star."""
     serve.client.apply(Spec(jobs=(job(hosts="h[1-3]"),)))
@@ -146,7 +187,9 @@ def test_a_word_that_matches_nothing_is_a_mistake_whatever_the_others_match(serv
         for words in (["readout@h1", "@h4"], ["readout", "read_out@h*"], ["readout@h[1-2]", "readout@h[4-5]"]):
             with pytest.raises(UserError, match="matches nothing") as caught:
                 change(words)
-            assert words[1] in str(caught.value) and words[0] not in str(caught.value)
+            said, _, near = str(caught.value).partition("; did you mean ")
+            assert words[1] in said and words[0] not in said
+            assert near == ("'readout@h*'?" if words[1] == "read_out@h*" else "")
         with pytest.raises(UserError, match="is a variable empty"):
             change(["readout@"])
     assert {row.state for row in client.status().rows} == {"WAITING"}
@@ -384,8 +427,11 @@ def test_what_a_preflight_cannot_be(serve: Serve) -> None:
     spec = Spec(jobs=(job(),))
     with pytest.raises(UserError, match="no host to ask"):
         serve.client.preflight(EMPTY)
-    with pytest.raises(UserError, match="no host to ask"):
+    with pytest.raises(UserError, match="--only @hlt99 matches nothing of the file or the farm$"):
         serve.client.preflight(spec, ["@hlt99"])
+    serve.client.apply(Spec(jobs=(job("elsewhere", "hlt98"),)))
+    with pytest.raises(UserError, match="no host to ask"):
+        serve.client.preflight(spec, ["@hlt98"])
     for wrong in (0.0, -1.0, 601.0):
         with pytest.raises(UserError, match="may take up to 600 s"):
             serve.client.preflight(spec, (), wrong)

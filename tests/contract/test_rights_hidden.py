@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -108,6 +108,30 @@ def test_words_that_mean_what_is_hidden_are_as_words_that_mean_nothing(door: Doo
             nowhere = said([word.replace("canary", "nosuch").replace("canar", "nosuc")], verb)
             assert there == nowhere.replace("nosuch", "canary").replace("nosuc", "canar"), (verb, word)
             assert there.startswith("UserError")
+
+
+@pytest.mark.parametrize("group", ["trg", "lead", "blind"])
+def test_only_what_is_hidden_is_as_only_what_is_not_there(door: Door, group: str) -> None:
+    """Neither whether it is there is told, nor its name to whoever all but wrote it."""
+    door.come(group)
+    client, spec = door.client, Spec(jobs=(mine(release="r2"),))
+    asked: list[Callable[[list[str]], object]] = [
+        lambda only: client.plan(spec, only),
+        lambda only: client.apply(spec, only=only),
+        lambda only: client.propose(spec, only=only),
+        lambda only: client.preflight(spec, only),
+    ]
+    for ask in asked:
+        for word in ("canary", "canary@canaryhost", "@canaryhost", "canar*", "canray"):
+            with pytest.raises(UserError) as there:
+                ask([word])
+            with pytest.raises(UserError) as nowhere:
+                ask(["nosuch"])
+            assert str(there.value) == str(nowhere.value).replace("nosuch", word)
+        with pytest.raises(UserError, match="did you mean readout@hlt01"):
+            ask(["canary", "readuot@hlt01"])
+    for answer in (client.status(["canray"]), client.why(["canray"]), client.stories(["canray"])):
+        assert (answer.unmatched, answer.hint) == (["canray"], "")
 
 
 def test_all_is_all_that_one_sees(door: Door) -> None:

@@ -209,6 +209,20 @@ def test_status_says_which_words_mean_nothing_and_which_states_nobody_has(serve:
     assert "matches" not in run("status", "hlt01", "read*")
 
 
+def test_why_and_story_say_which_words_mean_nothing(serve: Serve, run: Run) -> None:
+    """As `status` does: whatever the others mean is told, and where there is nothing else it is a mistake."""
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]"),)))
+    serve.client.stop(["readout@hlt02"])
+    said = "no job or host matches readuot: `daqsched status` lists them; did you mean readout?"
+    for verb, status in (("why", 4), ("story", 0)):
+        told = run(verb, "readuot", "readout", status=status)
+        assert said in told and "readout@hlt02" in told
+        assert said in run(verb, "--json", "readuot", "readout", status=status)
+        told = run(verb, "readuot", status=2)
+        assert said in told and "desired" not in told
+        assert "matches" not in run(verb, "hlt02", "readout@*", status=status)
+
+
 class Silent:
     """A source without a line."""
 

@@ -24,7 +24,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
     FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
-    " logbook merge openapi operations plural ports preflight problems proposals redaction rollout select spec states task times",
+    " logbook merge nearest openapi operations plural ports preflight problems proposals redaction rollout select spec"
+    " states task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
     " credential_steps demand desired desired_spec documents durations endings engine events executor_rules farm farm_state"
@@ -315,7 +316,7 @@ def named(path: Path) -> Iterator[str]:
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
     "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
-    " logbook merge plural ports preflight proposals redaction rollout select settings spec states task times wakeup"
+    " logbook merge nearest plural ports preflight proposals redaction rollout select settings spec states task times wakeup"
     " whole_file",
     "rights",
     "jobfile engine",

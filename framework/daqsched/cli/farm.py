@@ -12,7 +12,7 @@ import click
 
 from daqsched.cli.completion import names, states_offered
 from daqsched.cli.confirming import confirmed, stops_options
-from daqsched.cli.jobfiles import ensure_matches, evaluated
+from daqsched.cli.jobfiles import evaluated
 from daqsched.cli.options import (
     at_least,
     history_message_option,
@@ -31,9 +31,9 @@ from daqsched.cli.waiting import SETTLE_S, follow, wait_options
 from daqsched.errors import NotRunning, UserError
 from daqsched.farm_parts import NO_PART, called
 from daqsched.limits import some
-from daqsched.select import as_hosts
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
+from daqsched.terminal.unmatched import say_unmatched
 
 #: How long `hold` waits for the executors.
 CONFIRM_S = 15.0
@@ -103,7 +103,6 @@ def apply(
     if without and not preflight:
         raise UserError("--except says whom a --preflight does not ask")
     client = connect(path)
-    ensure_matches(client, spec, only)
     if preflight and (spec.jobs or without):
         _ask_first(client, spec, only, as_json, without)
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
@@ -158,7 +157,6 @@ def plan(
     spec, choices = evaluated(file, settings, part)
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
     client = connect(path)
-    ensure_matches(client, spec, only)
     found = client.plan(spec, only, strategy, take, choices if not only else None)
     if as_json:
         print_json(found)
@@ -197,10 +195,8 @@ def status(
             f"{called(part)} has no {'such job' if select else 'job'}: `daqsched history` shows which parts had some, and when"
         )
     if select and not answer.rows and (not wanted or len(answer.unmatched) == len(set(select))):
-        raise UserError(f"no job matches {' '.join(select)}: `daqsched status` lists them{as_hosts(select)}")
-    if answer.unmatched:
-        words = some(answer.unmatched, " ")
-        say(f"no job or host matches {words}: `daqsched status` lists them{as_hosts(answer.unmatched)}", err=True)
+        raise UserError(f"no job matches {some(select, ' ')}: `daqsched status` lists them{answer.hint}")
+    say_unmatched(answer)
     if as_json:
         print_json(answer)
     else:

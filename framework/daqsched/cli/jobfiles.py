@@ -34,43 +34,6 @@ def evaluated(file: Path, settings: Sequence[str], part: Optional[str]) -> Any:
     return found._replace(spec=with_part(found.spec, part))
 
 
-def ensure_matches(client: Any, spec: Any, only: Sequence[str]) -> None:
-    """Raise `UserError` where a word of `--only` fits nothing of the file and nothing that whoever types sees of the farm: it was
-    mistyped, and what is meant would be left as it is in silence."""
-    if not only:
-        return
-    from daqsched.errors import UserError
-    from daqsched.hosts import expand
-    from daqsched.limits import some
-    from daqsched.select import Idle, as_hosts, selection
-    from daqsched.spec import FORWARDER
-
-    fits, idle = selection(only), Idle(only)
-    for job in spec.jobs:
-        for key in ((job.name, host) for host in ("", *expand(job.hosts))):
-            if fits(*key):
-                idle.see(*key)
-    # the hosts of these are the daemon's to know
-    elsewhere = [FORWARDER, *(job.name for job in spec.jobs if not job.hosts)]
-    left = [word for word in idle.words if not _may_mean(word, elsewhere)]
-    # of a bare word the daemon would take a host for it
-    asked = {word if "@" in word else f"{word}@*": word for word in left}
-    lost = [asked.get(word, word) for word in client.status(list(asked)).unmatched] if asked else []
-    if lost:
-        raise UserError(
-            f"nothing was done: --only {some(lost, ' ')} matches nothing of the file or the farm{as_hosts(lost)}"
-        )
-
-
-def _may_mean(word: str, jobs: Sequence[str]) -> bool:
-    """Whether it names one of these jobs, or a host that one of the file's may be on."""
-    from daqsched.select import selection
-    from daqsched.spec import FORWARDER
-
-    name = word.partition("@")[0]
-    return any(selection([name])(job, "") for job in jobs) if name else any(job != FORWARDER for job in jobs)
-
-
 def is_revision(word: str) -> bool:
     """Whether it is the number of a revision, and not the name of a job file."""
     return whole(word) is not None and not Path(word).exists()

@@ -210,7 +210,7 @@ def logs(
             if ahead:
                 _warn(ahead)
             if not lines:
-                _warn(f"{source.nothing()}{_written_as_hosts(path, select)}")
+                _warn(f"{source.nothing()}{_meant(path, select)}")
         lacks = source.lacking(begin)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -257,19 +257,21 @@ def _through_daemon(path: Where, wanted: Wanted) -> Source:
     return DaemonSource(connect(path), wanted, _warn)
 
 
-def _written_as_hosts(path: Where, words: Sequence[str]) -> str:
-    """How words that are a host's name would be written, for the end of a sentence; a daemon that does not answer knows none."""
+def _meant(path: Where, words: Sequence[str]) -> str:
+    """How words that are a host's name would be written, and what was meant by others, for the end of a sentence; empty where the
+    daemon does not answer."""
     from daqsched.select import MOST_TOLD, as_hosts
 
-    plain = [word for word in words[:MOST_TOLD] if word and "@" not in word]
-    if not plain:
+    if not words:
         return ""
     try:
-        keys = {(row.job, row.host) for row in connect(path).status(plain).rows}
+        answer = connect(path).status(words[:MOST_TOLD])
     except DaqschedError:
         return ""
+    keys = {(row.job, row.host) for row in answer.rows}
     jobs = {job for job, _ in keys}
-    return as_hosts([word for word in plain if word not in jobs], keys)
+    written = as_hosts([word for word in words if word not in jobs], keys)
+    return f"{written}{answer.hint}"
 
 
 def _notes(path: Where, wanted: Wanted) -> list[Line]:

@@ -9,7 +9,6 @@ from typing import Any, Sequence
 import click
 
 from daqsched.cli.completion import names
-from daqsched.cli.jobfiles import ensure_matches
 from daqsched.cli.options import at_least, json_option, set_option
 from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning
@@ -65,7 +64,6 @@ def preflight(
 
     spec = load(file, parse(settings))
     client = connect(path)
-    ensure_matches(client, spec, only)
     answer = ask(client, spec, only, timeout, as_json, without)
     if as_json:
         print_json(answer)

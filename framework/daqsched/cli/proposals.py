@@ -10,7 +10,7 @@ import click
 
 from daqsched.cli.confirming import confirmed, stops_options
 from daqsched.cli.farm import DIFFERENT
-from daqsched.cli.jobfiles import ensure_matches, evaluated
+from daqsched.cli.jobfiles import evaluated
 from daqsched.cli.options import (
     history_message_option,
     json_option,
@@ -76,7 +76,6 @@ def propose(
     spec, choices = evaluated(file, settings, part)
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
     client = connect(path)
-    ensure_matches(client, spec, only)
     found = client.propose(spec, message, only, take, strategy, allow_empty)
     if as_json:
         print_json(found)

@@ -13,6 +13,7 @@ from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning, UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json
+from daqsched.terminal.unmatched import no_match, say_unmatched
 
 #: So many instances are looked at for what is alike.
 MOST_ALIKE = 1000
@@ -36,7 +37,8 @@ def why(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
     # those that are alike are told of as one
     answer = connect(path).why(select, most if as_json else max(most, MOST_ALIKE))
     if select and not answer.chosen:
-        raise UserError(f"no job or host matches {' '.join(select)}: `daqsched status` lists them")
+        raise UserError(no_match(select, answer.hint))
+    say_unmatched(answer)
     if as_json:
         print_json(answer)
     else:
@@ -61,6 +63,9 @@ def story(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
     from daqsched.terminal import show_changes
 
     answer = connect(path).stories(select, most)
+    if select and len(answer.unmatched) == len(set(select)):
+        raise UserError(no_match(select, answer.hint))
+    say_unmatched(answer)
     if as_json:
         print_json(answer)
     else:

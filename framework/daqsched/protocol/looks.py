@@ -60,8 +60,10 @@ class StatusAnswer(msgspec.Struct):
     standby_copies: list[StandbyCopied] = []
     #: A rollout that waits for somebody, or left something as it was; empty: there is none.
     rollout: str = ""
-    #: Words of the selection that mean nothing that there is, whatever its state.
+    #: Words of the selection that mean nothing that there is, whatever its state, in their order.
     unmatched: list[str] = []
+    #: What was meant by them, for the end of a sentence; empty: nothing is near.
+    hint: str = ""
     #: With ``limit``: the ``after`` that goes on; empty: there are no more rows.
     next: str = ""
     #: Who is in control, of what of it who asks may see.
@@ -98,6 +100,9 @@ class WhyAnswer(msgspec.Struct):
     control: list[InControl] = []
     #: What runs as desired and ended by itself within ten minutes: it may not stay up. With the others at most ``most``.
     lately: list[Story] = []
+    #: As in `StatusAnswer`, both.
+    unmatched: list[str] = []
+    hint: str = ""
 
     def __post_init__(self) -> None:
         self.read_only = self.held = self.read_only or self.held
@@ -107,6 +112,9 @@ class StoriesAnswer(msgspec.Struct):
     """GET /v1/stories?select=WORD&most=N: what became of instances that are or were not as desired, the latest first."""
 
     stories: list[Story]
+    #: As in `StatusAnswer`, both.
+    unmatched: list[str] = []
+    hint: str = ""
 
 
 class IncidentsAnswer(msgspec.Struct):

@@ -108,7 +108,7 @@ class Api:
                 *OperatorRoutes(daemon, self._ask, choosing).routes,
                 *ConsoleRoutes(self.terminals, self._ask).routes,
                 *ControlRoutes(daemon, self._ask).routes,
-                *ProposalRoutes(daemon, self._ask, plans, changes, revisions).routes,
+                *ProposalRoutes(daemon, self._ask, planning, plans, changes, revisions).routes,
                 *RightsRoutes(self._ask).routes,
                 *AuditRoutes().routes,
                 *TokenRoutes(daemon, self._ask).routes,

@@ -26,6 +26,7 @@ from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_of, route, user_of, whose
 from daqsched.serve.looking import Looking, Newer
+from daqsched.serve.only import ensure_means
 from daqsched.serve.planning import Deadline, Planning, Turns
 from daqsched.serve.plans import Planned, Plans, check_way
 from daqsched.serve.request_body import body_of
@@ -70,6 +71,7 @@ class ChangeRoutes:
     async def plan(self, request: Request) -> Plan:
         body = await body_of(request, PlanRequest)
         check_way(body.strategy)
+        await ensure_means(request, self._ask, self._planning, body.spec, body.only)
         scope = Scope(tuple(body.only), take=tuple(body.take))
         sent = _sent(body.choices, body.spec, scope)
 
@@ -84,6 +86,7 @@ class ChangeRoutes:
         body = await body_of(request, ApplyRequest)
         check_way(body.strategy)
         async with self.turn(request):
+            await ensure_means(request, self._ask, self._planning, body.spec, body.only)
             event = events.JobsApplied(
                 body.spec,
                 user_of(request),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Callable, Optional
 
 import msgspec
@@ -35,7 +35,7 @@ from daqsched.protocol import (
     SelectRequest,
     SteerRequest,
 )
-from daqsched.select import Idle, as_hosts, selection
+from daqsched.select import Idle, hint, selection
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, route, user_of, whose
 from daqsched.serve.planning import Deadline, Planning
@@ -51,21 +51,27 @@ MOST_LAGGING = 50
 
 
 async def chosen_of(
-    choosing: Planning, caller: Hashable, words: Sequence[str], keys: Iterable[Key], each: bool = False
+    choosing: Planning,
+    caller: Hashable,
+    words: Sequence[str],
+    keys: Sequence[Key],
+    none: Optional[Callable[[str], str]] = None,
 ) -> tuple[Key, ...]:
-    """Those that the words mean; where ``each`` of them has to mean something, raises `UserError` if only some do."""
+    """Those that the words mean. With ``none`` each of them has to mean something: raises `UserError` if only some do; if none
+    does, with what ``none`` says of them."""
 
     def work(deadline: Deadline) -> tuple[Key, ...]:
-        chosen, idle = selection(words), Idle(words if each else ())
+        chosen, idle = selection(words), Idle(words if none is not None else ())
         found: list[Key] = []
         for key in deadline.each(keys):
             if chosen(*key):
-                if each:
+                if idle:
                     idle.see(*key)
                 found.append(key)
-        if found and idle.words:
-            meant = as_hosts(idle.words, keys)
-            raise UserError(f"nothing was done: of these words {some(idle.words, ' ')} matches nothing{meant}")
+        if none is not None and idle:
+            lost = some(idle.words, " ")
+            why = f"nothing was done: of these words {lost} matches nothing" if found else none(lost)
+            raise UserError(f"{why}{hint(idle.words, keys)}")
         return tuple(found)
 
     return await choosing.do(caller, work)
@@ -178,10 +184,7 @@ class OperatorRoutes:
         if not select:
             raise UserError("nothing is selected: name jobs, or '*' for all")
         known = await seen_of(request, self._ask, among)
-        keys = await chosen_of(self._choosing, whose(request), select, known, each=True)
-        if not keys:
-            raise UserError(f"{none(some(select, ' '))}{as_hosts(select, known)}")
-        return keys
+        return await chosen_of(self._choosing, whose(request), select, known, none)
 
     async def order(self, request: Request) -> OrderAnswer:
         body = await body_of(request, OrderRequest)

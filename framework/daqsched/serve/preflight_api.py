@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Iterator
 from typing import Any, Callable
 
 from starlette.requests import Request
@@ -19,9 +19,10 @@ from daqsched.hosts import expand
 from daqsched.jobfile.conflicts import check
 from daqsched.limits import some
 from daqsched.protocol import PreflightAnswer, PreflightBegun, PreflightRequest
-from daqsched.select import Idle, selection
+from daqsched.select import Idle, hint, selection
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import route, user_of, whose
+from daqsched.serve.only import ensure_means
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import Plans
 from daqsched.serve.request_body import body_of
@@ -34,12 +35,18 @@ def look_at_words(body: PreflightRequest, hosts_of: Callable[[JobSpec], Collecti
     """Raise `UserError` where a word of those that are not to be asked fits nothing that the file names: it was mistyped, and who
     is meant is asked."""
     fits, idle = selection(body.without), Idle(body.without)
-    named = ((job.name, host) for job in body.spec.jobs for host in expand(job.hosts) or hosts_of(job) or ("",))
-    for key in deadline.each(named if body.without else ()):
+
+    def named() -> Iterator[tuple[str, str]]:
+        return ((job.name, host) for job in body.spec.jobs for host in expand(job.hosts) or hosts_of(job) or ("",))
+
+    for key in deadline.each(named() if body.without else ()):
         if fits(*key):
             idle.see(*key)
-    if idle.words:
-        raise UserError(f"nothing was asked: --except {some(idle.words, ' ')} matches no job and no host of the file")
+    if idle:
+        meant = hint(idle.words, list(named()))
+        raise UserError(
+            f"nothing was asked: --except {some(idle.words, ' ')} matches no job and no host of the file{meant}"
+        )
 
 
 class PreflightRoutes:
@@ -67,6 +74,7 @@ class PreflightRoutes:
         body = await body_of(request, PreflightRequest)
         if not 0 < body.timeout_s <= preflight.LONGEST_S:
             raise UserError(f"a preflight may take up to {preflight.LONGEST_S:g} s, not {body.timeout_s:g} s")
+        await ensure_means(request, self._ask, self._planning, body.spec, body.select)
         known = await self._ask(lambda engine, now: snapshot(engine))
 
         def hosts_of(job: JobSpec) -> Collection[str]:

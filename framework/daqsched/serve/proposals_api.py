@@ -31,6 +31,8 @@ from daqsched.protocol import (
 from daqsched.serve.change_api import ChangeRoutes
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of
+from daqsched.serve.only import ensure_means
+from daqsched.serve.planning import Planning
 from daqsched.serve.plans import Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
@@ -43,9 +45,15 @@ class ProposalRoutes:
     """Routes; ``ask`` puts a question to the engine."""
 
     def __init__(
-        self, daemon: Daemon, ask: Ask, plans: Plans, changes: ChangeRoutes, revisions: RevisionRoutes
+        self,
+        daemon: Daemon,
+        ask: Ask,
+        planning: Planning,
+        plans: Plans,
+        changes: ChangeRoutes,
+        revisions: RevisionRoutes,
     ) -> None:
-        self._daemon, self._ask, self._plans = daemon, ask, plans
+        self._daemon, self._ask, self._planning, self._plans = daemon, ask, planning, plans
         self._changes, self._revisions = changes, revisions
 
     @property
@@ -64,6 +72,7 @@ class ProposalRoutes:
         body = await body_of(request, ProposeRequest)
         permit_some(request, "propose")
         check_way(body.strategy)
+        await ensure_means(request, self._ask, self._planning, body.spec, body.only)
         event = events.ProposalMade(
             body.spec,
             user_of(request),

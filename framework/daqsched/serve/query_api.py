@@ -28,7 +28,7 @@ from daqsched.protocol import (
     StoriesAnswer,
     WhyAnswer,
 )
-from daqsched.select import Idle, selection
+from daqsched.select import Idle, hint, selection
 from daqsched.serve.audit import Audit
 from daqsched.serve.audit_copied import CopyWatch
 from daqsched.serve.chronicle import Chronicle
@@ -129,7 +129,7 @@ class QueryRoutes:
             listed, hosts = _Listed(), set[str]()
             words = await asyncio.to_thread(_meant, words, keys)
             chosen = await self._chosen(whose(request), words, keys)
-            answer.unmatched = await asyncio.to_thread(_unmatched, words, chosen)
+            answer.unmatched, answer.hint = await asyncio.to_thread(_unmatched, words, chosen, keys)
             if limit or after:
                 chosen = await asyncio.to_thread(_behind, chosen, after)
             left, last = limit if limit > 0 else len(chosen), ""
@@ -153,17 +153,18 @@ class QueryRoutes:
         found, doubt = await asyncio.to_thread(self.chronicle.at, then)
         sight = await sight_of(request, self._ask)
         found = found if sight is None else await _told([row for row in found if sight.sees(row.job, row.host)], sight)
-        words = _meant(words, [(row.job, row.host) for row in found])
+        keys = [(row.job, row.host) for row in found]
+        words = _meant(words, keys)
         chosen = selection(words)
         applied = await self._ask(
             lambda engine, now: next((one for one in self._daemon.history(10_000) if one.time <= then), None)
         )
         found = [row for row in found if chosen(row.job, row.host)]
-        unmatched = await asyncio.to_thread(_unmatched, words, [(row.job, row.host) for row in found])
+        unmatched, meant = await asyncio.to_thread(_unmatched, words, [(row.job, row.host) for row in found], keys)
         listed, known = _Listed(), _of_states(found, states)
         for at in range(0, len(known), SOME):
             await listed.add(known[at : at + SOME])
-        answer = StatusAnswer(listed.whole(), 0, "", "", 0.0, "", True, then, doubt, unmatched=unmatched)
+        answer = StatusAnswer(listed.whole(), 0, "", "", 0.0, "", True, then, doubt, unmatched=unmatched, hint=meant)
         if applied is not None:
             answer.revision, answer.digest = applied.number, applied.digest
             answer.user, answer.applied = applied.user, applied.time
@@ -190,11 +191,13 @@ class QueryRoutes:
     async def why(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         async with self._turns.of(whose(request)):
-            keys = await self._ask(lambda engine, now: all_keys(engine))
+            known = await self._ask(lambda engine, now: all_keys(engine))
             sight = await sight_of(request, self._ask)
             if sight is not None:
-                keys = await asyncio.to_thread(sight.keys, keys)
-            keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, keys), keys)
+                known = await asyncio.to_thread(sight.keys, known)
+            words = await asyncio.to_thread(_meant, words, known)
+            keys = await self._chosen(whose(request), words, known)
+            unmatched, meant = await asyncio.to_thread(_unmatched, words, keys, known)
             worst: dict[str, list[Key]] = {state: [] for state in ORDER}
             lately: list[Key] = []
             async for some in self._through(keys, troubled, SOME):
@@ -206,20 +209,29 @@ class QueryRoutes:
                 await told.add(await _stories([one.story for one in found if not one.lately], sight))
                 await ended.add(await _stories([one.story for one in found if one.lately], sight))
             answer = WhyAnswer(told.whole(), len(keys), self._daemon.read_only, lately=ended.whole())
+            answer.unmatched, answer.hint = unmatched, meant
             answer.control = (await controls_of(request, self._ask, None, sight)).control
             return await _encoded(request, answer)
 
     async def stories(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         async with self._turns.of(whose(request)):
-            known = await self._ask(lambda engine, now: engine.stories.keys())
+            told, there = await self._ask(
+                lambda engine, now: (engine.stories.keys(), all_keys(engine) if words else ())
+            )
             sight = await sight_of(request, self._ask)
-            known = known if sight is None else await asyncio.to_thread(sight.keys, known)
-            keys = await self._chosen(whose(request), await asyncio.to_thread(_meant, words, known), known)
-            listed = _Listed()
-            async for some in self._through(list(reversed(keys))[:most], stories, SOME_STORIES):
+            # what is gone may have a story, too; those that have one come last
+            known: Sequence[Key] = (*there, *told)
+            if sight is not None:
+                known = await asyncio.to_thread(sight.keys, known)
+            words = await asyncio.to_thread(_meant, words, known)
+            keys = await self._chosen(whose(request), words, known)
+            unmatched, meant = await asyncio.to_thread(_unmatched, words, keys, known)
+            listed, with_story = _Listed(), set(told)
+            latest = list(dict.fromkeys(key for key in reversed(keys) if key in with_story))[:most]
+            async for some in self._through(latest, stories, SOME_STORIES):
                 await listed.add(await _stories(some, sight))
-            return await _encoded(request, StoriesAnswer(listed.whole()))
+            return await _encoded(request, StoriesAnswer(listed.whole(), unmatched, meant))
 
     async def incidents(self, request: Request) -> IncidentsAnswer:
         found: IncidentsAnswer = await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
@@ -294,14 +306,14 @@ def _meant(words: list[str], keys: Sequence[Key]) -> list[str]:
     return [f"@{word}" if word in hosts and word not in jobs else word for word in words]
 
 
-def _unmatched(words: list[str], chosen: Sequence[Key]) -> list[str]:
-    """The words that mean none of these, which are all that any of them means."""
+def _unmatched(words: list[str], chosen: Sequence[Key], known: Sequence[Key]) -> tuple[list[str], str]:
+    """The words that mean none of these, which are all that any of them means; and what was meant by those, of all there is."""
     idle = Idle(words)
     for key in chosen if words else ():
-        if not idle.words:
+        if not idle:
             break
         idle.see(*key)
-    return idle.words
+    return idle.words, hint(idle.words, known) if idle else ""
 
 
 class _Listed:

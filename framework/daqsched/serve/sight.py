@@ -19,7 +19,7 @@ from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Key
 from daqsched.engine.permission import targets_of
-from daqsched.errors import DaqschedError, Refused, UserError
+from daqsched.errors import DaqschedError, MatchesNothing, Refused, UserError
 from daqsched.merge import Desired
 from daqsched.protocol import RevisionHead
 from daqsched.rights.grants import Grants, Target
@@ -60,7 +60,7 @@ class Sight:
 
     def unsaid(self, error: DaqschedError) -> DaqschedError:
         """The same refusal; where it names what is hidden without that."""
-        if not self.names(str(error)) or isinstance(error, NotConfirmed):
+        if not self.names(str(error)) or isinstance(error, (NotConfirmed, MatchesNothing)):
             return error
         return Refused(UNSAID, error.verb) if isinstance(error, Refused) else UserError(UNSAID)
 
