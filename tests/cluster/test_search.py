@@ -22,6 +22,7 @@ from daqsched.logs import count, counting, search
 from daqsched.logs.count import Group
 from daqsched.logs.follow import Follower
 from daqsched.logs.grep import matcher
+from daqsched.logs.indices import passed_over
 from daqsched.logs.query import Wanted
 from daqsched_executor.contract import Stream
 from daqsched_executor.contract.template import template
@@ -36,8 +37,8 @@ from waiting import until
 class Farm(Index):
     """An index into which lines of any host, job and time can be put."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, prefix: str = "") -> None:
+        super().__init__(url, prefix)
         self.ask("PUT", f"/_index_template/{self.prefix}", template(self.prefix))
         self.client = search.connect(url)
         self._streams = itertools.count()
@@ -71,6 +72,25 @@ NOW = time.time()
 def test_nothing_was_ever_stored(farm: Farm) -> None:
     """No index yet means no lines, not an error."""
     assert farm.tail() == []
+
+
+def test_lines_of_another_index_whose_name_begins_so_are_not_ours(farm: Farm, cluster: Any) -> None:
+    """Searched, counted, followed or looked at; dead letters of ours are."""
+    other = Farm(cluster.elasticsearch_url, f"{farm.prefix}-b")
+    try:
+        farm.put("readout", "hlt01", "ours\n", NOW)
+        other.put("readout", "hlt01", "theirs\n", NOW)
+        farm.ask("PUT", f"/{farm.prefix}-b-2020.01.01", {"mappings": {"properties": {"message": {"type": "long"}}}})
+        dead = {"@timestamp": int(NOW * 1000), "message": "refused", "service": {"name": "readout"}}
+        farm.ask("POST", f"/{farm.prefix}-deadletter-2026.11/_doc?refresh=true", dead)
+        assert sorted(farm.tail()) == ["ours", "refused"] and other.tail() == ["theirs"]
+        assert farm.client.foreign(farm.prefix) == {} and passed_over(farm.client, farm.prefix, None) == []
+        farm.ask("POST", f"/{other.prefix}-2020.01.01/_close")
+        assert passed_over(farm.client, farm.prefix, None) == [] and passed_over(other.client, other.prefix, None)
+        assert counting.number(farm.client, Wanted(), farm.prefix) == 2
+    finally:
+        other.client.close()
+        other.remove()
 
 
 def test_the_last_lines_come_oldest_first(farm: Farm) -> None:

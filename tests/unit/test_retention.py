@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daqsched.errors import UserError
-from daqsched.logs.retention import ended, expired, kept, policy
+from daqsched.logs.retention import ended, expired, indices_of, kept, policy
 from daqsched_executor.contract.template import NOTHING, TEMPLATE_VERSION, Chosen, chosen, template, templates
 from daqsched_executor.forward.documents.record import index_of
 
@@ -54,6 +57,45 @@ def test_an_index_ends_with_its_period(name: str, end: str) -> None:
 def test_what_is_not_named_as_we_name_it_is_not_ours(name: str) -> None:
     """And is never deleted."""
     assert ended(name, "logs") is None
+
+
+def resolved(expression: str, there: set[str]) -> set[str]:
+    """As Elasticsearch does: from the left, a word with a minus takes away."""
+    found: set[str] = set()
+    for word in expression.split(","):
+        fits = {name for name in there if fnmatchcase(name, word.lstrip("-"))}
+        found = found - fits if word.startswith("-") else found | fits
+    return found
+
+
+#: What a prefix is made of, with what is nearly one of another's indices.
+PREFIXES = st.lists(
+    st.sampled_from(["logs", "b", "deadletter", "2026.11", "2026.11.23", "x.y", "2"]), min_size=1, max_size=4
+).map("-".join)
+
+
+@given(st.lists(PREFIXES, min_size=1, unique=True), st.sampled_from(["month", "day", "hour", "minute"]))
+def test_what_is_asked_for_are_our_indices_and_no_other_s(prefixes: list[str], period: Any) -> None:
+    """Whatever others are called: those of ``logs-b`` are not those of ``logs``."""
+    made = {
+        prefix: {index_of(f"{prefix}{dead}", 1_795_000_000_000_000, period) for dead in ("", "-deadletter")}
+        for prefix in prefixes
+    }
+    there = set().union(*made.values())
+    for prefix, ours in made.items():
+        others = {name for name in there - ours if ended(name, prefix) is not None}  # of one that calls itself so
+        assert resolved(indices_of(prefix), there) - others == ours
+
+
+@given(st.lists(PREFIXES.filter(lambda prefix: "deadletter" not in prefix), min_size=2, unique=True))
+def test_no_two_templates_have_one_priority_where_both_fit_an_index(prefixes: list[str]) -> None:
+    """Elasticsearch refuses the second then; that of the longer prefix is the one of its indices."""
+    made = [body for prefix in prefixes for body in templates(prefix).values()]
+    for prefix in prefixes:
+        for name, body in templates(prefix).items():
+            index = f"{name}-2026.11.23"
+            fits = [one["priority"] for one in made if fnmatchcase(index, one["index_patterns"][0])]
+            assert len(set(fits)) == len(fits) and max(fits) == body["priority"], index
 
 
 @pytest.mark.parametrize("period", ["month", "day", "hour", "minute"])

@@ -99,7 +99,8 @@ def template(prefix: str, choice: Chosen = NOTHING) -> dict[str, Any]:
         index["lifecycle"] = {"name": choice.policy}
     return {
         "index_patterns": [f"{prefix}-*"],
-        "priority": 250,
+        # of two that fit an index that of the longer prefix is meant; two of one priority are refused
+        "priority": 250 + len(prefix),
         "_meta": {
             "version": TEMPLATE_VERSION,
             "description": "Lines that daqsched's jobs print",
@@ -116,7 +117,7 @@ def deadletter_template(prefix: str, choice: Chosen = NOTHING) -> dict[str, Any]
     """The same for the indices of dead letters, above every other template: what was refused elsewhere fits there."""
     made = template(prefix, choice)
     made["index_patterns"] = [f"{prefix}-deadletter-*"]
-    made["priority"] = 1_000_000
+    made["priority"] = 1_000_000 + len(prefix)
     made["_meta"]["description"] = "Lines of daqsched's jobs that were refused elsewhere"
     return made
 

@@ -35,6 +35,7 @@ from daqsched.logs.answers import (
     short,
 )
 from daqsched.logs.bounded_search import NotWithin, Within, bounded, shown
+from daqsched.logs.retention import indices_of
 from daqsched_executor.contract.forwarding import NO_ACCESS, Access
 
 Kind = TypeVar("Kind")
@@ -178,7 +179,7 @@ class Elastic:
         if self._within is not None:
             body = bounded(self._within, body)
         preference = body.pop("preference", "")
-        path = f"/{prefix}-*/_search?ignore_unavailable=true&allow_no_indices=true"
+        path = f"/{indices_of(prefix)}/_search?ignore_unavailable=true&allow_no_indices=true"
         path += f"&preference={preference}" if preference else ""
         began = time.monotonic()
         while True:
@@ -228,7 +229,7 @@ class Elastic:
         """The indices of the prefix whose fields are not ours, with what is wrong; none where we may not look."""
         fields = ",".join(TYPES)
         options = "include_unmapped=true&ignore_unavailable=true&allow_no_indices=true"
-        answer = self.ask("GET", f"/{prefix}-*/_field_caps?fields={fields}&{options}")
+        answer = self.ask("GET", f"/{indices_of(prefix)}/_field_caps?fields={fields}&{options}")
         return foreign(self.read(answer.body, FieldCaps)) if answer.status == 200 else {}
 
 

@@ -22,6 +22,7 @@ from daqsched.logs.answers import SearchFound, named
 from daqsched.logs.elastic import Elastic, pages
 from daqsched.logs.lines import Line, line_of
 from daqsched.logs.query import Wanted, query, sorting, stored_since
+from daqsched.logs.retention import indices_of
 from daqsched.logs.search import DEFAULT_PREFIX, PAGE, tail
 
 #: How often to look for the newest, and how often for what was stored meanwhile with a smaller number.
@@ -259,7 +260,7 @@ class Follower:
         """See which indices were made anew since the last look."""
         if self._uuids is None:
             return
-        path = f"/{self._prefix}-*/_settings/index.uuid,index.number_of_shards"
+        path = f"/{indices_of(self._prefix)}/_settings/index.uuid,index.number_of_shards"
         options = "flat_settings=true&expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true"
         answer = self._client.ask("GET", f"{path}?{options}")
         if answer.status == 403:

@@ -9,7 +9,7 @@ import msgspec
 from daqsched.errors import DaqschedError
 from daqsched.logs.answers import Resolution, foreign_words, named
 from daqsched.logs.elastic import Elastic
-from daqsched.logs.retention import ended
+from daqsched.logs.retention import ended, indices_of
 
 #: What a search over ``PREFIX-*`` leaves out in silence.
 _PASSED_OVER = ("closed", "frozen", "hidden")
@@ -50,7 +50,7 @@ def passed_over(client: Elastic, prefix: str, since: Optional[float]) -> list[st
 
     sentences = []
     try:
-        answer = client.ask("GET", f"/_resolve/index/{prefix}-*?expand_wildcards=all")
+        answer = client.ask("GET", f"/_resolve/index/{indices_of(prefix)}?expand_wildcards=all")
         found = client.read(answer.body, Resolution).indices if answer.status == 200 else []
         for kind in _PASSED_OVER:
             names = [one.name for one in found if kind in one.attributes and matters(one.name)]

@@ -17,6 +17,12 @@ _ENDING = re.compile(r"(\d{4})\.(\d\d)(?:\.(\d\d)(?:\.(\d\d)(\d\d)?)?)?\Z")
 FOR_EVER = "forever"
 
 
+def indices_of(prefix: str) -> str:
+    """What Elasticsearch takes for all of our indices: ``PREFIX-*`` alone is also ``PREFIX-b-DATE``, of another one's lines."""
+    dead = f"{prefix}-deadletter"
+    return f"{prefix}-*,-{prefix}-*-*,{dead}-*,-{dead}-*-*"
+
+
 def ended(name: str, prefix: str) -> Optional[float]:
     """When the last line of an index can have been printed, in seconds since the epoch; None: it is none of ours.
 

@@ -14,7 +14,7 @@ import msgspec
 from daqsched.errors import Refused, UserError
 from daqsched.logs.answers import foreign_words
 from daqsched.logs.elastic import Elastic
-from daqsched.logs.retention import ended, expired, kept, policy
+from daqsched.logs.retention import ended, expired, indices_of, kept, policy
 from daqsched.times import span
 from daqsched_executor.contract.template import TEMPLATE_VERSION, Chosen, chosen, templates
 
@@ -182,7 +182,7 @@ class Setup:
 
     def _settings(self, which: str) -> dict[str, dict[str, Optional[str]]]:
         options = "flat_settings=true&expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true"
-        answer = self._client.ask("GET", f"/{self._prefix}-*/_settings/{which}?{options}")
+        answer = self._client.ask("GET", f"/{indices_of(self._prefix)}/_settings/{which}?{options}")
         if answer.status == 404:
             return {}
         if answer.status != 200:
