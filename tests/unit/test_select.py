@@ -81,10 +81,11 @@ FARM += [("dcs", "dcs-gateway"), ("anywhere", "")]
         ("event_bulider", "event-builder"),
         ("dcs@dcs-gatway", "dcs@dcs-gateway"),
         ("anywhre", "anywhere"),
-        ("rcd_x2", "rcd_x"),
         # of another number nobody knows what was meant
         ("hlt99", ""),
         ("readout@hlt99", ""),
+        ("rcd_x2", ""),
+        ("@hl1t0", ""),
         # what the job is not on is not offered for it
         ("readuot@dcs-gateway", ""),
         ("readuot@hlt[30-31]", ""),
