@@ -181,8 +181,10 @@ class Client:
     def names(self, kind: Kind, begin: str) -> list[protocol.KnownName]:
         return self._daemon.get("/names", protocol.NamesAnswer, of=kind, begin=begin).names
 
-    def history(self, most: int = 20, part: Optional[str] = None) -> list[protocol.RevisionHead]:
-        return self._daemon.get("/history", protocol.HistoryAnswer, most=most, **_given(part=part)).revisions
+    def history(self, most: int = 20, part: Optional[str] = None, before: int = 0) -> list[protocol.RevisionHead]:
+        """The newest first; those ``before`` a number, where it is one."""
+        given = _given(part=part, before=str(before) if before else None)
+        return self._daemon.get("/history", protocol.HistoryAnswer, most=most, **given).revisions
 
     def revision(self, number: int) -> protocol.RevisionAnswer:
         return self._daemon.get(f"/revisions/{number}", protocol.RevisionAnswer)

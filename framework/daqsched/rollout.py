@@ -6,7 +6,9 @@ Pure: the engine (`engine.rollout_steps`) asks, and does.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Sequence
+from datetime import timezone
 from typing import Literal, Union
 
 import msgspec
@@ -15,6 +17,7 @@ from daqsched.errors import JobError
 from daqsched.hosts import fold
 from daqsched.limits import refusal, whole
 from daqsched.plural import plural
+from daqsched.times import clock
 
 Key = tuple[str, str]
 
@@ -98,6 +101,10 @@ class Rollout(msgspec.Struct):
     unreached: tuple[str, ...] = ()
     #: The part of the farm whose jobs it changes; empty: that without a name, or several.
     part: str = ""
+    #: How many instances the batches that have begun have; -1: it was begun by a daemon that did not count them.
+    reached: int = -1
+    #: The revision that took its place; 0: none did.
+    replaced_by: int = 0
 
     @property
     def over(self) -> bool:
@@ -120,22 +127,34 @@ class RolloutOutcome(msgspec.Struct, frozen=True):
     replaced_by: int = 0
     #: Hosts that did not answer at its end, in short.
     unreached: str = ""
+    #: How many instances its batches that had begun have, of how many; -1: a daemon before did not count them.
+    reached: int = -1
+    instances: int = 0
 
     def words(self) -> str:
-        """``rollout 3 went back in batch 1 of 5: ...``."""
-        head, where = f"rollout {self.number}", f"batch {self.batch} of {self.batches}"
+        """``rollout 3 went back in batch 1 of 5 (2 of 9 instances changed): ...``."""
+        head, where = f"rollout {self.number}", _how_far(self.batch, self.batches, self.reached, self.instances)
         if self.state == "running":
-            return f"{head}: {where if self.batch else 'begins'}"
+            return f"{head}: {f'batch {self.batch} of {self.batches}' if self.batch else 'begins'}"
         if self.replaced_by:
-            return f"{head} was replaced by revision {self.replaced_by} in {where}"
+            return f"{head} was replaced by revision {self.replaced_by} {where}"
         if self.state == "done":
-            return f"{head} done {self.why}" + (f", but not on {self.unreached}" if self.unreached else "")
+            of = f" of {plural(self.instances, 'instance')}" if self.instances else ""
+            return f"{head}{of} done {self.why}" + (f", but not on {self.unreached}" if self.unreached else "")
         if self.state == "aborted":
-            return f"{head} aborted in {where} {self.why}"
-        return f"{head} {'is paused' if self.state == 'paused' else 'went back'} in {where}: {self.why}"
+            return f"{head} aborted {where} {self.why}"
+        return f"{head} {'is paused' if self.state == 'paused' else 'went back'} {where}: {self.why}"
 
 
-def outcome(rollout: Rollout, replaced_by: int = 0) -> RolloutOutcome:
+def _how_far(batch: int, batches: int, reached: int, instances: int, changed: str = "changed") -> str:
+    """``in batch 2 of 5 (3 of 9 instances changed)``; ``batch``: from 1, 0: none has begun."""
+    if not batch:
+        return "before its first batch"
+    numbers = f" ({reached:,} of {plural(instances, 'instance')} {changed})" if reached >= 0 else ""
+    return f"in batch {batch} of {batches}{numbers}"
+
+
+def outcome(rollout: Rollout) -> RolloutOutcome:
     """What is kept of it."""
     more = ", ..." if len(rollout.unreached) > MOST_NAMED else ""
     return RolloutOutcome(
@@ -145,8 +164,10 @@ def outcome(rollout: Rollout, replaced_by: int = 0) -> RolloutOutcome:
         rollout.at + 1,
         rollout.batches,
         rollout.ended,
-        replaced_by,
+        rollout.replaced_by,
         fold(rollout.unreached[:MOST_NAMED]) + more if rollout.unreached else "",
+        rollout.reached,
+        rollout.instances,
     )
 
 
@@ -164,10 +185,17 @@ def words(rollout: Rollout) -> str:
     """``Rollout 3 of revision 7: batch 2 of 5, ...`` as one sentence, with the next step."""
     what = f"revision {rollout.revision}" if rollout.kind == "apply" else "a restart"
     head = f"rollout {rollout.number} of {what}{f' of part {rollout.part}' if rollout.part else ''}"
-    where = f"batch {rollout.at + 1} of {rollout.batches}"
+    changed = "changed" if rollout.kind == "apply" else "started anew"
+    where = _how_far(rollout.at + 1, rollout.batches, rollout.reached, rollout.instances, changed)
     if rollout.state == "paused":
         ways = "`daqsched rollout resume`, `abort`" + (" or `rollback`" if rollout.before else "")
-        return f"{head} is paused in {where}, {rollout.why}; {ways}"
+        return f"{head} is paused {where}, {rollout.why}; {ways}"
+    if rollout.replaced_by:
+        return f"{head} was replaced by revision {rollout.replaced_by} {where}"
+    if rollout.state == "aborted":
+        return f"{head} was aborted {where}, {rollout.why}{_after_abort(rollout)}"
+    if rollout.state == "rolled-back":
+        return f"{head} went back {where}, {rollout.why}"
     if rollout.unreached:
         where = fold(rollout.unreached[:MOST_NAMED]) + (" and more" if len(rollout.unreached) > MOST_NAMED else "")
         return (
@@ -179,7 +207,39 @@ def words(rollout: Rollout) -> str:
         return (
             f"{head}: batch {rollout.at + 2} of {rollout.batches} waits for {rollout.strategy.guard}: {rollout.guard}"
         )
-    return f"{head}: {where}" if rollout.at >= 0 else f"{head}: begins"
+    return f"{head}: batch {rollout.at + 1} of {rollout.batches}" if rollout.at >= 0 else f"{head}: begins"
+
+
+def _after_abort(rollout: Rollout) -> str:
+    """What somebody does then."""
+    left, before, part = rollout.instances - max(0, rollout.reached), rollout.before, rollout.part
+    if rollout.kind != "apply":
+        return f"; {plural(left, 'instance', 'runs', 'run')} on as before" if left else ""
+    ways = [f"`daqsched apply FILE` brings {'the others' if rollout.reached > 0 else 'all'} there"] if left else []
+    if before:
+        back = shlex.join(["daqsched", "rollback", str(before), *(["--part", part] if part else [])])
+        ways.append(f"`{back}` goes back to revision {before}")
+    return "".join(f"; {way}" for way in ways)
+
+
+def limit_words(rollout: Rollout) -> str:
+    """When a rollout that is under way gives up: ``it pauses at the first failure, and what is not ready by ... is one``."""
+    strategy = rollout.strategy
+    if not strategy.failures:
+        return "no failure holds it up"
+    then = "goes back" if strategy.on_failure == "rollback" and rollout.kind == "apply" else "pauses"
+    left = strategy.failures - rollout.failed
+    when = (
+        f"after {left} more failures"
+        if left > 1
+        else "at the next failure"
+        if rollout.failed
+        else "at the first failure"
+    )
+    if rollout.at < rollout.complete or rollout.ready_since:
+        return f"it {then} {when}"
+    end = clock(rollout.batch_began + strategy.timeout_s, timezone.utc)
+    return f"it {then} {when}, and what is not ready at {end} is one"
 
 
 def in_the_way(rollout: Rollout, its: Collection[str], jobs: Collection[str], strategy: Strategy | None) -> str:

@@ -78,7 +78,10 @@ def test_a_rollout_pauses_at_a_bad_release_and_goes_back(farm: Farm) -> None:
     farm.apply(JOBS)
     before = pids(farm)
     done = farm.apply(JOBS, "--set", "version=bad", "--batches", "1", "--ready", "0.5", check=False)
-    assert done.returncode == 4 and "is paused in batch 1 of 3, 1 failure, the last of readout@hlt01" in done.stderr
+    assert (
+        done.returncode == 4
+        and "is paused in batch 1 of 3 (1 of 3 instances changed), 1 failure, the last of readout@hlt01" in done.stderr
+    )
     assert {name: pid for name, pid in pids(farm).items() if "hlt01" not in name} == {
         name: pid for name, pid in before.items() if "hlt01" not in name
     }
@@ -99,7 +102,10 @@ def test_a_failed_rollout_goes_back_by_itself(farm: Farm) -> None:
     )
     text = f'{late}\nrollout = Rollout(batches=1, ready_s=20, on_failure="rollback")'
     done = farm.apply(text, "--set", "version=r2", check=False)
-    assert done.returncode == 4 and "is rolled-back, 1 failure, the last of readout@hlt01" in done.stderr
+    assert (
+        done.returncode == 4
+        and "went back in batch 1 of 3 (1 of 3 instances changed), 1 failure, the last of readout@hlt01" in done.stderr
+    )
     until(lambda: releases(farm) == ["r1", "r1", "r1"], "it is back")
     assert {name: pid for name, pid in pids(farm).items() if "hlt01" not in name}.items() <= before.items()
 
@@ -116,7 +122,10 @@ def test_a_rollback_does_not_go_to_a_revision_that_never_ran(farm: Farm) -> None
     farm.run("rollout", "abort")
     text = f'{JOBS}\nrollout = Rollout(batches=1, ready_s=20, on_failure="rollback")'
     done = farm.apply(text, "--set", "version=bad", check=False)
-    assert done.returncode == 4 and "is rolled-back, 1 failure, the last of readout@hlt01" in done.stderr
+    assert (
+        done.returncode == 4
+        and "went back in batch 1 of 3 (1 of 3 instances changed), 1 failure, the last of readout@hlt01" in done.stderr
+    )
     until(lambda: releases(farm) == ["r1", "r1", "r1"], "it is back")
     until(lambda: rollout(farm)["state"] == "done", "the way back is over")
     after = {**pids(farm), **pids(farm, "monitor")}
@@ -154,7 +163,10 @@ def test_what_is_not_ready_in_time_holds_a_rollout_up(farm: Farm) -> None:
     )
     text = f"{text}\nrollout = Rollout(batches=1, ready_s=0, timeout_s=3, failures=2)"
     done = farm.apply(text, "--set", "version=r2", "--no-look", check=False)
-    assert done.returncode == 4 and "is paused in batch 2 of 3, 2 failures, the last of readout@hlt02" in done.stderr
+    assert (
+        done.returncode == 4
+        and "is paused in batch 2 of 3 (2 of 3 instances changed), 2 failures, the last of readout@hlt02" in done.stderr
+    )
     assert "not ready after 3.0 s" in done.stderr and releases(farm) == ["-", "-", "r1"]
 
 
@@ -275,7 +287,10 @@ def test_a_rollout_waits_where_it_is_told_to(farm: Farm) -> None:
     paused = farm.apply(
         JOBS, "--set", "version=r2", "--batches", "1", "--ready", "8", "--pause-after", "1", check=False
     )
-    assert paused.returncode == 4 and "is paused in batch 1 of 3, after batch 1, as asked for" in paused.stderr
+    assert (
+        paused.returncode == 4
+        and "is paused in batch 1 of 3 (1 of 3 instances changed), after batch 1, as asked for" in paused.stderr
+    )
     farm.run("rollout", "resume")
     farm.run("rollout", "abort", "-m", "beam is back")
     until(lambda: "-" not in releases(farm), "all run")

@@ -46,7 +46,11 @@ def test_a_part_goes_back_alone(farm: Farm) -> None:
     assert len(tracker) == 3
     text = f'{HLT}\nfrom daqsched import Rollout\nrollout = Rollout(batches=1, ready_s=5, on_failure="rollback")'
     done = farm.apply(text, "--set", "version=bad", check=False)
-    assert done.returncode == 4 and "is rolled-back, 1 failure, the last of filter@hlt01" in done.stderr
+    assert (
+        done.returncode == 4
+        and "went back in batch 1 of " in done.stderr
+        and "instances changed), 1 failure, the last of filter@hlt01" in done.stderr
+    )
     until(lambda: {row["release"] for row in farm.rows("filter").values()} == {"r2"}, "the release before is back")
     until(lambda: all(pids(farm, "filter").values()), "and runs")
     assert "the farm has parts (hlt, trk)" in farm.run("rollback", "1", check=False).stderr

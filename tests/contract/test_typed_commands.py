@@ -16,6 +16,7 @@ from daqsched.cli import main
 from daqsched.cli.completion import states_offered
 from daqsched.engine import events
 from daqsched.spec import Spec
+from daqsched_executor.contract import Exit, Report
 from served import Serve
 from verbs import verbs
 
@@ -438,3 +439,47 @@ def test_a_difference_reads_from_what_is_so_to_what_the_file_says(
         if version != "3":
             run("apply", file, "--no-wait", "--no-look")
     assert difference in run(*(file if word == "FILE" else word for word in words.split()), status=6)
+
+
+def test_history_of_a_revision_shows_that_one(serve: Serve, run: Run) -> None:
+    """Or says that there is none, also of a part."""
+    for name in ("first", "second", "third"):
+        serve.client.apply(Spec(jobs=(job(name),)), name)
+    said = run("history", "2")
+    assert "second" in said and "first" not in said and "third" not in said
+    assert [one["number"] for one in msgspec.json.decode(run("history", "3", "--json"))] == [3]
+    assert "there is no revision 4: `daqsched history` lists them" in run("history", "4", status=2)
+    assert "there is no revision 2 of part hlt: " in run("history", "2", "--part", "hlt", status=2)
+    assert "second" in run("history", "2", "--part", "-")
+    run("history", "0", status=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "jobs"),
+    [
+        ((), {"readout", "evb"}),
+        (("readout",), {"readout"}),
+        (("hlt01",), {"readout", "evb"}),
+        (("@hlt01",), {"readout", "evb"}),
+        (("evb@hlt01", "*out"), {"readout", "evb"}),
+        (("e*@hlt*",), {"evb"}),
+        (("good",), set[str]()),
+    ],
+)
+def test_incidents_of_a_selection(serve: Serve, run: Run, words: tuple[str, ...], jobs: set[str]) -> None:
+    """A word that is no job and no host is a mistake; what has not died is told so."""
+    launched(serve, "readout", "evb", "good")
+    for task in serve.edge.launched():
+        if not task.startswith("good"):
+            report = Report("ended", last_exit=Exit(1.0, 2.0, code=3, lines=(f"{task[:3]} fails",)))
+            serve.daemon.put(
+                events.TaskReported(
+                    task, "agent-hlt01", "TASK_FAILED", by_executor=True, data=msgspec.json.encode(report), uuid="u2"
+                )
+            )
+    serve.settle()
+    found = msgspec.json.decode(run("incidents", *words, "--json"))["incidents"]
+    assert {name for one in found for name in one["jobs"]} == jobs
+    if not jobs:
+        assert "No program of good has died that nobody asked to end." in run("incidents", *words)
+    assert "no job or host matches nobody" in run("incidents", "nobody", status=2)

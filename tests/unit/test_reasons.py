@@ -61,12 +61,21 @@ def test_a_paused_or_aborted_rollout_leaves_a_mark_and_one_that_is_done_does_not
     """With what is to be done about it."""
     world = hosts(World(["hlt01", "hlt02"]))
     world.apply(job(hosts="hlt[01-02]", release="r2"), strategy=Strategy(batches=(1,), ready_s=99.0), agreed=2)
-    assert rollout_mark(world.engine) == ""
+    mark = rollout_mark(world.engine)
+    assert mark.startswith(
+        "rollout 1 of revision 2: batch 1 of 2; it pauses at the first failure, and what is not ready at 1970"
+    )
     world.say(events.RolloutSteered("pause", "bob", "beam"))
-    assert "is paused in batch 1 of 2, by bob: beam; `daqsched rollout resume`" in rollout_mark(world.engine)
+    assert (
+        "is paused in batch 1 of 2 (1 of 2 instances changed), by bob: beam; `daqsched rollout resume`"
+        in rollout_mark(world.engine)
+    )
     world.say(events.RolloutSteered("abort", "bob", "no beam"))
     mark = rollout_mark(world.engine)
-    assert "is aborted, by bob: no beam; 1 instance still has what it had before" in mark
+    assert mark == (
+        "1 instance still has what it had before: rollout 1 of revision 2 was aborted in batch 1 of 2 (1 of 2 instances changed), "
+        "by bob: no beam; `daqsched apply FILE` brings the others there; `daqsched rollback 1` goes back to revision 1"
+    )
     world.apply(job(hosts="hlt[01-02]", release="r2"), agreed=2)
     assert rollout_mark(world.engine) == ""
 

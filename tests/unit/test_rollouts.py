@@ -19,14 +19,17 @@ from daqsched.merge import Scope, change_of
 from daqsched.protocol import RevisionHead
 from daqsched.rollout import (
     AT_ONCE,
+    Rollout,
     RolloutOutcome,
     Strategy,
     batches_words,
     check,
     depths,
     divide,
+    limit_words,
     parse_batches,
     sizes,
+    words,
 )
 from daqsched.spec import Spec
 from daqsched.task import Task
@@ -37,6 +40,8 @@ from daqsched.views.snapshot import had, snapshot
 from daqsched_executor.contract import Exit, Report
 
 HOSTS = ["hlt01", "hlt02", "hlt03", "hlt04"]
+
+A_ROLLOUT = Rollout(3, "apply", "bob", "", 5.0, 7, 6, Strategy(), 4, 9, 4, batch_began=10.0)
 
 
 def farm(*, after: bool = False) -> World:
@@ -219,7 +224,9 @@ def test_a_host_that_does_not_answer_holds_nothing_up_and_changes_when_it_is_bac
                 world.report(task_id)
     rollout = world.engine.rolling.rollout
     assert rollout is not None and rollout.state == "done"
-    assert outcome(world).startswith("rollout 1 done after ") and outcome(world).endswith(", but not on hlt02")
+    assert outcome(world).startswith("rollout 1 of 4 instances done after ") and outcome(world).endswith(
+        ", but not on hlt02"
+    )
     assert not world.engine.mixed and world.engine.instances["readout", "hlt02"].ending
     world.report(world.task_of("readout", "hlt02"))
     turn(world)
@@ -337,7 +344,7 @@ def test_how_each_rollout_ended_is_known_when_others_have_followed() -> None:
     change(world, one_by_one)
     assert outcome(world) == "rollout 1: batch 1 of 4"
     steer(world, "pause", "beam")
-    assert outcome(world) == "rollout 1 is paused in batch 1 of 4: by bob: beam"
+    assert outcome(world) == "rollout 1 is paused in batch 1 of 4 (1 of 4 instances changed): by bob: beam"
     steer(world, "abort", "enough")
     turn(world)
     world.say(events.RestartAsked((("readout", "hlt04"),), "dave", agreed=99))
@@ -356,11 +363,56 @@ def test_how_each_rollout_ended_is_known_when_others_have_followed() -> None:
     for _ in range(6):
         turn(world)
     assert [outcome(world, number) for number in (2, 3, 4)] == [
-        "rollout 1 aborted in batch 1 of 4 by bob: enough",
-        "rollout 3 was replaced by revision 4 in batch 2 of 4",
-        "rollout 4 went back in batch 1 of 3: by bob: slow",
+        "rollout 1 aborted in batch 1 of 4 (1 of 4 instances changed) by bob: enough",
+        "rollout 3 was replaced by revision 4 in batch 2 of 4 (2 of 4 instances changed)",
+        "rollout 4 went back in batch 1 of 3 (1 of 3 instances changed): by bob: slow",
     ]
-    assert outcome(world, 6).startswith("rollout 5 done after ")
+    assert outcome(world, 6).startswith("rollout 5 of 4 instances done after ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "it pauses at the first failure"),
+        ({"at": 0}, "it pauses at the first failure, and what is not ready at 1970-01-01 00:05:10 UTC is one"),
+        ({"at": 0, "ready_since": 20.0}, "it pauses at the first failure"),
+        ({"failed": 1, "strategy": Strategy(failures=3)}, "it pauses after 2 more failures"),
+        ({"failed": 2, "strategy": Strategy(failures=3)}, "it pauses at the next failure"),
+        ({"strategy": Strategy(on_failure="rollback")}, "it goes back at the first failure"),
+        ({"strategy": Strategy(failures=0)}, "no failure holds it up"),
+    ],
+)
+def test_when_a_rollout_gives_up_is_said_while_it_runs(fields: dict[str, Any], said: str) -> None:
+    """By the clock: whoever looks sees how long that is."""
+    assert limit_words(replace(A_ROLLOUT, **fields)) == said
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"state": "aborted"}, "was aborted before its first batch, by bob; `daqsched apply FILE` brings all there; `daqsched "
+         "rollback 6` goes back to revision 6"),
+        ({"state": "aborted", "at": 1, "reached": 4}, "was aborted in batch 2 of 4 (4 of 9 instances changed), by bob; `daqsched "
+         "apply FILE` brings the others there; `daqsched rollback 6` goes back to revision 6"),
+        ({"state": "aborted", "at": 3, "reached": 9, "part": "hlt"}, "was aborted in batch 4 of 4 (9 of 9 instances changed), by "
+         "bob; `daqsched rollback 6 --part hlt` goes back to revision 6"),
+        ({"state": "aborted", "at": 3, "reached": 8, "before": 0}, "was aborted in batch 4 of 4 (8 of 9 instances changed), by "
+         "bob; `daqsched apply FILE` brings the others there"),
+        ({"state": "aborted", "at": 1, "reached": 4, "replaced_by": 8}, "was replaced by revision 8 in batch 2 of 4 (4 of 9 "
+         "instances changed)"),
+        ({"state": "rolled-back", "at": 1, "reached": 4}, "went back in batch 2 of 4 (4 of 9 instances changed), by bob"),
+        ({"state": "aborted", "at": 1, "reached": 4, "kind": "restart"}, "was aborted in batch 2 of 4 (4 of 9 instances started "
+         "anew), by bob; 5 instances run on as before"),
+        ({"state": "paused", "at": 1}, "is paused in batch 2 of 4, by bob; `daqsched rollout resume`, `abort` or `rollback`"),
+    ],
+)  # fmt: skip
+def test_a_rollout_that_was_cut_short_says_how_much_it_changed_and_what_follows(
+    fields: dict[str, Any], said: str
+) -> None:
+    """The plan's numbers are of what it would have been; one that an older daemon began has not counted."""
+    rollout = replace(A_ROLLOUT, why="by bob", **fields)
+    head = "rollout 3 of a restart " if rollout.kind == "restart" else "rollout 3 of revision 7 "
+    assert words(rollout) == f"{head}{'of part hlt ' if rollout.part else ''}{said}"
 
 
 def test_so_many_ends_of_rollouts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

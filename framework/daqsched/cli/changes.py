@@ -31,15 +31,24 @@ from daqsched.terminal.out import canvas, print_json, say
 
 
 @main.command()
+@click.argument("revision", type=click.IntRange(1), default=None, required=False, shell_complete=names("revision"))
 @click.option("-n", "--most", default=20, callback=at_least(1), show_default=True, help="How many.")
 @part_option("Only what was applied to this part of the farm; - is the one without a name.")
 @json_option
 @click.pass_obj
-def history(path: Where, most: int, part: Optional[str], as_json: bool) -> None:
-    """Show what was applied, when, by whom and why; the newest first."""
+def history(path: Where, revision: Optional[int], most: int, part: Optional[str], as_json: bool) -> None:
+    """Show what was applied, when, by whom and why; the newest first, or only REVISION, of which `show` has the jobs."""
+    from daqsched.farm_parts import called
     from daqsched.terminal import show_changes
 
-    found = connect(path).history(most, part)
+    client = connect(path)
+    if revision is None:
+        found = client.history(most, part)
+    else:
+        found = [one for one in client.history(1, part, revision + 1) if one.number == revision]
+        if not found:
+            whose = "" if part is None else f" of {called(part)}"
+            raise UserError(f"there is no revision {revision}{whose}: `daqsched history` lists them")
     if as_json:
         print_json(found)
     else:
@@ -183,8 +192,17 @@ def abort(path: Where, message: str) -> None:
 @click.pass_obj
 def roll_back(path: Where, message: str, yes: bool, stops: Optional[int]) -> None:
     """End it, and let all that it has changed go back to what ran before, batch by batch as it came."""
+    from daqsched.rollout import words
+
     client = connect(path)
-    _show_rollout(confirmed(lambda agreed: client.steer("rollback", message, agreed), yes, stops))
+    answer = confirmed(lambda agreed: client.steer("rollback", message, agreed), yes, stops)
+    now = answer.rollout
+    ended = client.rollout(now.number - 1).rollout if now is not None and now.state != "rolled-back" else None
+    if ended is not None and ended.state == "rolled-back":
+        said = words(ended)
+        say(f"{said[0].upper()}{said[1:]}.")
+    _show_rollout(answer)
+    say("`daqsched rollout` shows how far it is, `daqsched history` what is in force.", err=True)
 
 
 @main.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Sequence
+from typing import TYPE_CHECKING, Sequence
 
 import click
 
@@ -14,6 +14,9 @@ from daqsched.errors import NotRunning, UserError
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json
 from daqsched.terminal.unmatched import no_match, say_unmatched
+
+if TYPE_CHECKING:
+    from daqsched.engine.incidents import Incident
 
 #: So many instances are looked at for what is alike.
 MOST_ALIKE = 1000
@@ -73,14 +76,29 @@ def story(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]", shell_complete=names("place"))
 @json_option
 @click.pass_obj
-def incidents(path: Where, as_json: bool) -> None:
-    """Show deaths that are alike as one: how, how often, on which hosts, since when, after which change."""
+def incidents(path: Where, select: Sequence[str], as_json: bool) -> None:
+    """Show deaths that are alike as one: how, how often, on which hosts, since when, after which change; all, or those that
+    some of these had."""
     from daqsched.terminal import show_changes
 
-    answer = connect(path).incidents()
+    client = connect(path)
+    answer = client.incidents()
+    if select:
+        answer.incidents = [one for one in answer.incidents if _is_of(one, select)]
+    if select and not answer.incidents and not client.why(select, 0).chosen:
+        raise UserError(f"no job or host matches {' '.join(select)}: `daqsched status` lists them")
     if as_json:
         print_json(answer)
     else:
-        canvas().print(show_changes.incidents_table(answer))
+        canvas().print(show_changes.incidents_table(answer, select))
+
+
+def _is_of(incident: Incident, select: Sequence[str]) -> bool:
+    """Whether any of its jobs and hosts is meant; a word without @ is a job's or a host's."""
+    from daqsched.select import selection
+
+    fits = selection([*select, *(f"@{word}" for word in select if "@" not in word)])
+    return any(fits(job, host) for job in incident.jobs for host in incident.hosts)

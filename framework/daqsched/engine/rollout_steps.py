@@ -97,6 +97,7 @@ def begin(
         hosts=len({host for _, host in every}),
         instances=len(every),
         batches=len(rolling.batches),
+        reached=0,
         part=parts.pop() if len(parts) == 1 else "",
     )
     rolling.last, rolling.before, rolling.asked = last, before, 0.0
@@ -140,13 +141,13 @@ def end(farm: Farm, state: State, why: str, now: float, replaced_by: int = 0) ->
     """Nothing more of this rollout; what it has not reached stays behind."""
     rolling = farm.rolling
     assert rolling.rollout is not None
-    rolling.rollout.ended = now
+    rolling.rollout.ended, rolling.rollout.replaced_by = now, replaced_by
     rolling.batches, rolling.before, rolling.due = [], None, float("inf")
     rolling.work_on(())
     change_state(farm, state, why)
     farm.out += [commands.SaveDocument(BATCHES), commands.SaveDocument(BEFORE)]
     if rolling.rollout.revision:
-        farm.outcomes[rolling.rollout.revision] = outcome(rolling.rollout, replaced_by)
+        farm.outcomes[rolling.rollout.revision] = outcome(rolling.rollout)
         while len(farm.outcomes) > MOST_OUTCOMES:
             del farm.outcomes[next(iter(farm.outcomes))]
         farm.out.append(commands.SaveDocument(OUTCOMES))
@@ -247,6 +248,7 @@ def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
     rollout.changed, rollout.batch_began, rollout.ready_since, rollout.guard = now, now, 0.0, ""
     rolling.work_on(rolling.batches[rollout.at])
     rolling.asked = 0.0
+    rollout.reached = sum(map(len, rolling.batches[: rollout.at + 1]))
     farm.out.append(commands.SaveDocument(ROLLOUT))
     farm.note(f"rollout {rollout.number}: batch {rollout.at + 1} of {rollout.batches} begins ({len(rolling.keys)})")
 

@@ -58,7 +58,7 @@ class StatusAnswer(msgspec.Struct):
     audit_copy: Optional[AuditCopied] = None
     #: Of the daemons that do not lead, and have their files copied, too.
     standby_copies: list[StandbyCopied] = []
-    #: A rollout that waits for somebody, or left something as it was; empty: there is none.
+    #: A rollout that is under way, waits for somebody, or left something as it was; empty: there is none.
     rollout: str = ""
     #: Words of the selection that mean nothing that there is, whatever its state, in their order.
     unmatched: list[str] = []

@@ -13,7 +13,7 @@ from daqsched.hosts import fold
 from daqsched.logbook import LogbookEntry
 from daqsched.plural import plural
 from daqsched.protocol import Applied, AsideAnswer, IncidentsAnswer, RevisionHead, RolloutAnswer, WhyAnswer
-from daqsched.rollout import batches_words
+from daqsched.rollout import batches_words, limit_words
 from daqsched.rollout import words as words_of
 from daqsched.spec import FORWARDER
 from daqsched.terminal.canvas import text
@@ -146,6 +146,9 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     if rollout.state == "running" and rollout.ready_since:
         left = max(0.0, rollout.ready_since + rollout.strategy.ready_s - answer.now)
         rows.append(text(f"All of the batch is ready; the next one begins in {duration(left)}."))
+    if rollout.state == "running":
+        limit = limit_words(rollout)
+        rows.append(text(f"{limit[0].upper()}{limit[1:]}; `daqsched rollout pause` holds it up, `abort` ends it."))
     for job, host, why in answer.lagging:
         rows.append(text(f"  {job}@{host}  {why}"))
     for one in rollout.failures:
@@ -229,10 +232,11 @@ def _change_lines(changes: Sequence[Change]) -> Iterator[str]:
         yield f"{clock(one.at)}  {one.before or 'none'} -> {one.after or 'gone'}  ({one.cause}){reason}"
 
 
-def incidents_table(answer: IncidentsAnswer) -> RenderableType:
-    """The latest first."""
+def incidents_table(answer: IncidentsAnswer, select: Sequence[str] = ()) -> RenderableType:
+    """The latest first; ``select``: those that were asked for."""
     if not answer.incidents:
-        return text("No program has died that nobody asked to end.", style="green")
+        of = f" of {' '.join(select)}" if select else ""
+        return text(f"No program{of} has died that nobody asked to end.", style="green")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("LAST", "TIMES", "HOW", "JOBS", "HOSTS", "FIRST", "LAST LINE"):
         table.add_column(name, justify="right" if name == "TIMES" else "left", overflow="fold")

@@ -16,7 +16,6 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import no_master, reason_of
 from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
-from daqsched.rollout import words
 from daqsched.states import Shown
 from daqsched.views.blocked import BlockedJobs, seen
 from daqsched.views.rows import FarmHead
@@ -110,8 +109,7 @@ def _cell(engine: Engine, instance: Instance, tense: Tense, waits: BlockedJobs) 
 
 def farm_head(engine: Engine, control: list[InControl]) -> FarmHead:
     """What the engine knows of it."""
-    applied, rollout = engine.revision, engine.rolling.rollout
-    running = rollout is not None and rollout.state == "running"
+    applied = engine.revision
     return FarmHead(
         revision=applied.number if applied is not None else 0,
         digest=applied.digest if applied is not None else "",
@@ -119,6 +117,6 @@ def farm_head(engine: Engine, control: list[InControl]) -> FarmHead:
         applied=applied.time if applied is not None else 0.0,
         master=engine.master,
         connected=engine.connected,
-        rollout=words(rollout) if rollout is not None and running else rollout_mark(engine),
+        rollout=rollout_mark(engine),
         control=control,
     )

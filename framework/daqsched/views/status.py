@@ -12,7 +12,7 @@ from daqsched.engine.reasons import no_master, reason_of
 from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
 from daqsched.plural import plural
-from daqsched.rollout import words
+from daqsched.rollout import limit_words, words
 from daqsched.states import ORDER, Shown
 from daqsched.views.blocked import BlockedJobs, seen
 from daqsched.views.rows import Progress, Row, as_desired
@@ -80,17 +80,19 @@ class Tally:
 
 
 def rollout_mark(engine: Engine) -> str:
-    """What the last rollout leaves to be done, as one sentence: it is paused, was ended before all of it, or could not reach a
-    host that is not back yet; empty: nothing."""
+    """How far the rollout under way is, and when it gives up, or what the last one leaves to be done, as one sentence: it is
+    paused, was ended before all of it, or could not reach a host that is not back yet; empty: nothing."""
     rollout = engine.rolling.rollout
-    if rollout is None or rollout.state == "running":
+    if rollout is None:
         return ""
+    if rollout.state == "running":
+        return f"{words(rollout)}; {limit_words(rollout)}"
     behind = sum(len(hosts) for hosts in engine.mixed.values())
     if rollout.state == "paused":
         return words(rollout)
     if rollout.state in ("aborted", "rolled-back") and behind:
         left = plural(behind, "instance", "still has", "still have")
-        return f"{words(rollout)}; {left} what {'it' if behind == 1 else 'they'} had before"
+        return f"{left} what {'it' if behind == 1 else 'they'} had before: {words(rollout)}"
     away = [host for host in rollout.unreached if host in engine.lost]
     return words(rollout) if away else ""
 
