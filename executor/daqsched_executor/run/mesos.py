@@ -1,10 +1,10 @@
-"""The only module that knows Mesos: pymesos' driver without its thread, and its messages as our events.
+"""The only module that knows pymesos: its driver without its thread, and its messages as our events.
 
 pymesos keeps the protocol (the executor HTTP API v1 of Mesos: what a subscription, an update, an acknowledgement look
 like); our loop drives its connection. So there is one thread, nothing blocks, and a hung agent cannot delay the
 restart of a program. What is done differently from pymesos 0.3.15, and why:
 
-- updates are posted by `call.Call`, not by a blocking http.client;
+- updates are posted by `updates` over `call.Call`, not by a blocking http.client;
 - unacknowledged updates are repeated at each subscription (pymesos never fills ``driver.updates``);
 - a lost agent is tried again after a fraction of a second, not after 2 to 15 s: a restarted agent gives its
   executors 2 s (its executor_reregistration_timeout) before it ends them;
@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from pymesos import executor, process
@@ -29,14 +27,11 @@ from pymesos.interface import Executor
 from pymesos.process import Connection
 from pymesos.utils import parse_duration
 
-from daqsched_executor.contract import ContractError, OperatorCommand, Payload, Report, task_of
+from daqsched_executor.contract import ContractError, OperatorCommand, Payload, task_of
 from daqsched_executor.life.commands import Tell
 from daqsched_executor.life.events import (
-    TASK_RUNNING,
-    TASK_STARTING,
     Acknowledged,
     Connected,
-    Delivered,
     Disconnected,
     Event,
     Launched,
@@ -45,10 +40,10 @@ from daqsched_executor.life.events import (
     StopAsked,
     SurveyAsked,
 )
-from daqsched_executor.life.outbox import Outbox
 from daqsched_executor.log import Log, Logger
 from daqsched_executor.run.call import Call
 from daqsched_executor.run.loop import READ, WRITE, Loop
+from daqsched_executor.run.updates import Updates
 
 #: Between two attempts to reach the agent. Mesos asks for less than MESOS_SUBSCRIPTION_BACKOFF_MAX (1 s by default).
 RECONNECT_S = (0.2, 0.6)
@@ -95,13 +90,10 @@ class Link(MesosExecutorDriver):
         self._log = log
         self._emit = emit
         self._token = token
-        self._outbox = Outbox()
         self._task_id = ""
-        #: The task was TASK_RUNNING once.
-        self._ran = False
         self._stream: Any = None
         self._subscribed = False
-        self._call: Call | None = None
+        self._updates = Updates(loop, log, emit, self.executor_id, self._request, lambda: self._subscribed)
         #: A message to the daemon that is under way, and who is told what becomes of it.
         self._message: Call | None = None
         self._message_done: Callable[[str], None] = lambda problem: None
@@ -109,7 +101,6 @@ class Link(MesosExecutorDriver):
         self.console: Callable[[bytes], None] = lambda data: None
         #: When to connect again, or to give up a silent connection (monotonic).
         self._due: float | None = 0.0
-        self._carried: list[str] = []
         self._said_away = False
         self._master = self._new_master
         self._started = True
@@ -120,42 +111,15 @@ class Link(MesosExecutorDriver):
 
     def tell(self, told: Tell) -> None:
         """Send a status update now or when there is a way; the agent's acknowledgement of a final one is an event."""
-        state, report = told.task_state, told.report
-        healthy = getattr(report, "healthy", None)  # a survey's findings have none
-        if state == TASK_RUNNING:
-            self._ran = True
-        elif state == TASK_STARTING and self._ran and isinstance(report, Report):
-            # master and agent keep each change of state, and all of them are in their answers; of updates in one state they keep
-            # the last (Master::updateTask in Mesos' master/master.cpp). So a program that dies for days stays in one
-            state, report, healthy = TASK_RUNNING, replace(report, ready=False), False
-        status = self._status(self._task_id, state, told.message)
-        status["data"] = _encode(report.to_json())
-        if healthy is not None:
-            status["healthy"] = healthy  # shown by the web UI
-        now = self._loop.now()
-        self._outbox.put(status, told.final, now + told.wait_s if told.wait_s else 0.0)
-        self._post(now)
-
-    def _status(self, task_id: str, state: str, message: str) -> dict[str, Any]:
-        return {
-            "task_id": {"value": task_id},
-            "executor_id": self.executor_id,
-            "state": state,
-            "source": "SOURCE_EXECUTOR",
-            "timestamp": time.time(),
-            "uuid": _encode(_uuid4()),
-            "message": message,
-        }
+        self._updates.tell(told, self._task_id)
 
     def wake_at(self) -> float | None:
         """When `wake` should be called (monotonic), or None."""
-        times = [self._due, *(call.deadline if call else None for call in (self._call, self._message))]
-        if self._subscribed:
-            times.append(self._outbox.wake_at(self._loop.now()))
+        times = (self._due, self._updates.wake_at(), self._message.deadline if self._message is not None else None)
         return min((time for time in times if time is not None), default=None)
 
     def wake(self) -> None:
-        """Connect again, drop a silent connection, post what waited."""
+        """Connect again, drop a silent connection or call, post what waited."""
         now = self._loop.now()
         if self._due is not None and now >= self._due:
             self._due = None
@@ -163,18 +127,15 @@ class Link(MesosExecutorDriver):
                 self._connect(now)
             elif not self._subscribed:
                 self._lose("the agent accepts connections, but does not answer")
-        if self._call is not None and now >= self._call.deadline:
-            self._called(f"no answer within {Call.LIMIT_S:.0f} s")
         if self._message is not None and now >= self._message.deadline:
             self._message_gone(f"no answer within {Call.LIMIT_S:.0f} s")
-        self._post(now)
+        self._updates.wake(now)
 
     # ------------------------------------------------------------------------------- the subscription
 
     def gen_request(self) -> bytes:
         """The SUBSCRIBE; called by pymesos when a connection is made."""
-        self.updates = {status["uuid"]: {"status": status} for status in self._outbox.to_carry()}
-        self._carried = list(self.updates)
+        self.updates = {status["uuid"]: {"status": status} for status in self._updates.to_carry()}
         request: bytes = super().gen_request()
         if self._token:
             request = request.replace(b"\r\n", f"\r\nAuthorization: Bearer {self._token}\r\n".encode(), 1)
@@ -225,8 +186,7 @@ class Link(MesosExecutorDriver):
         self._said_away = True
         self._subscribed = False
         self.stream_id = None
-        if self._call is not None:
-            self._called("the agent is away")
+        self._updates.lost()
         self._emit(Disconnected())
 
     def on_close(self) -> None:
@@ -242,10 +202,10 @@ class Link(MesosExecutorDriver):
         super().on_subscribed(info)
         capabilities = info["framework_info"].get("capabilities", ())
         self._due, self._subscribed, self._said_away = None, True, False
-        self._outbox.carried(self._carried)
+        self._updates.carried()
         self._log.say(f"subscribed at the agent of {info['agent_info'].get('hostname', self._master)}")
         self._emit(Connected(any(entry.get("type") == "TASK_KILLING_STATE" for entry in capabilities)))
-        self._post(self._loop.now())
+        self._updates.post(self._loop.now())
 
     def on_launch(self, event: Any) -> None:
         """One executor runs one task; another one is refused, and the first goes on."""
@@ -253,7 +213,7 @@ class Link(MesosExecutorDriver):
         task_id = task["task_id"]["value"]
         if self._task_id:
             if task_id != self._task_id:
-                self._refuse(task_id)
+                self._updates.refuse(task_id, self._task_id)
             return
         self._task_id = task_id
         self.tasks[task_id] = task
@@ -266,18 +226,7 @@ class Link(MesosExecutorDriver):
     def on_launch_group(self, event: Any) -> None:
         """Task groups are for Mesos' own default executor."""
         for task in event["task_group"]["tasks"]:
-            self._refuse(task["task_id"]["value"])
-
-    def _refuse(self, task_id: str) -> None:
-        problem = f"an executor of daqsched runs one task, and this one is there for {self._task_id or 'a single task'}"
-        self._log.say(f"refused {task_id}: {problem}")
-        body = {
-            "type": "UPDATE",
-            "executor_id": self.executor_id,
-            "framework_id": self.framework_id,
-            "update": {"status": self._status(task_id, "TASK_FAILED", problem)},
-        }
-        self._request(body, lambda answer: self._log.say(f"refusal of {task_id}: {answer or 'taken'}"))
+            self._updates.refuse(task["task_id"]["value"], self._task_id)
 
     def on_kill(self, event: Any) -> None:
         """The scheduler kills the task."""
@@ -289,7 +238,7 @@ class Link(MesosExecutorDriver):
     def on_acknowledged(self, event: Any) -> None:
         """The agent has the update on disk."""
         self.tasks.pop(event["task_id"]["value"], None)
-        if self._outbox.acknowledged(event["uuid"]):
+        if self._updates.acknowledged(event["uuid"]):
             self._emit(Acknowledged())
 
     def on_message(self, event: Any) -> None:
@@ -321,10 +270,9 @@ class Link(MesosExecutorDriver):
         behind the agent."""
         if not self._subscribed or self._message is not None:
             return False
-        ids = {"executor_id": self.executor_id, "framework_id": self.framework_id}
-        body = {"type": "MESSAGE", "message": {"data": _encode(data)}, **ids}
+        message = {"data": b2a_base64(data, newline=False).decode()}
         try:
-            self._message, self._message_done = self._request(body, self._message_gone), done
+            self._message, self._message_done = self._request("MESSAGE", {"message": message}, self._message_gone), done
         except OSError:  # too many open files
             return False
         return True
@@ -335,42 +283,13 @@ class Link(MesosExecutorDriver):
             message.close()
         self._message_done(problem)
 
-    # ------------------------------------------------------------------------------- updates
-
-    def _post(self, now: float) -> None:
-        if not self._subscribed or self._call is not None:
-            return
-        status = self._outbox.next(now)
-        if status is not None:
-            self.sendStatusUpdate(status)
-
-    def _send(self, body: Any, path: str = "/api/v1/executor", method: str = "POST", headers: Any = None) -> Any:
-        """pymesos' blocking request, made non-blocking: the answer arrives at `_called`."""
-        try:
-            self._call = self._request(body, self._called)
-        except OSError as error:  # too many open files
-            self._called(error.strerror or str(error))
-        return {}
-
-    def _request(self, body: Any, done: Callable[[str], None]) -> Call:
+    def _request(self, kind: str, words: dict[str, Any], done: Callable[[str], None]) -> Call:
+        """In the place of pymesos' `_send`, which waits for the answer."""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         if self.stream_id:
             headers["Mesos-Stream-Id"] = self.stream_id
+        body = {"type": kind, "executor_id": self.executor_id, "framework_id": self.framework_id, **words}
         return Call(self._loop, self._master, "/api/v1/executor", json.dumps(body).encode(), headers, done)
-
-    def _called(self, problem: str) -> None:
-        call = self._call
-        self._call = None
-        if call is not None:
-            call.close()
-        now = self._loop.now()
-        if not problem:
-            if self._outbox.posted():
-                self._emit(Delivered())
-        else:
-            if self._outbox.failed(now) == 1 and self._subscribed:
-                self._log.say(f"a status update did not get through: {problem}; trying again")
-        self._post(now)
 
 
 def patience_s(environ: Mapping[str, str]) -> float:
@@ -378,15 +297,3 @@ def patience_s(environ: Mapping[str, str]) -> float:
     if environ.get("MESOS_CHECKPOINT") != "1":
         return 0.0
     return float(parse_duration(environ.get("MESOS_RECOVERY_TIMEOUT", "15mins")))
-
-
-def _encode(data: bytes) -> str:
-    return b2a_base64(data, newline=False).decode()
-
-
-def _uuid4() -> bytes:
-    """16 random bytes with the marks of version 4 (RFC 4122, 4.4): the agent refuses others."""
-    made = bytearray(os.urandom(16))
-    made[6] = made[6] & 0x0F | 0x40
-    made[8] = made[8] & 0x3F | 0x80
-    return bytes(made)
