@@ -77,7 +77,8 @@ class Exchange:
         """The whole answer. Raises `NotReached`, `NotAnswered`, `BrokenAnswer`."""
         target = f"{self._prefix}{path}"
         asked = f"{target}?{urlencode(params, doseq=True, quote_via=quote)}" if params else target
-        connection = self._connected()
+        rested = self._rested()
+        connection = rested or self._connected()
         try:
             connection.request(method, asked, content or None, {**self.headers, **(headers or {})})
             response = connection.getresponse()
@@ -87,6 +88,9 @@ class Exchange:
             found = _body(response)
         except BaseException as error:
             connection.close()
+            if rested is not None and method == "GET" and isinstance(error, ConnectionError):
+                # the other end let go of it in the moment in which we asked
+                return self.request(method, path, params, content, headers)
             if isinstance(error, socket.timeout):
                 raise NotAnswered from error
             if isinstance(error, IncompleteRead):
@@ -97,13 +101,18 @@ class Exchange:
         self._free.append(connection)
         return HttpAnswer(response.status, found, response.headers.get_all("set-cookie") or (), method, target)
 
-    def _connected(self) -> HTTPConnection:
+    def _rested(self) -> Optional[HTTPConnection]:
+        """One that was used before; None: there is none."""
         while self._free:
             connection = self._free.pop()
             # nothing is asked on it: what can be read is its end
             if connection.sock is not None and not _readable(connection.sock):
                 return connection
             connection.close()
+        return None
+
+    def _connected(self) -> HTTPConnection:
+        """A new one."""
         connection = self._make()
         try:
             connection.connect()

@@ -90,6 +90,20 @@ def test_one_connection_is_used_again_and_a_new_one_where_it_was_ended(tmp_path:
     assert there.questions[0].startswith(b"GET /v1/x?select=a%20b&select=c%26d&at=0.5 HTTP/1.1\r\nHost: daqsched\r\n")
 
 
+def test_a_connection_that_ends_while_it_is_asked_is_made_anew_for_a_question_alone(
+    tmp_path: Path, stand_in: Any
+) -> None:
+    """Whether the other end heard of it nobody knows: a question may be asked twice, and what changes something may not."""
+    there = stand_in(answer("1"), "-", answer("2"), "-", answer("3"))
+    made = over_unix(tmp_path / "sock", "", 10.0)
+    assert [made.request("GET", "/").content for _ in range(2)] == [b"1", b"2"] and there.connections == 2
+    with pytest.raises(BrokenAnswer):
+        made.request("POST", "/", content=b"{}")
+    assert len(there.questions) == 4
+    assert made.request("GET", "/").content == b"3"
+    made.close()
+
+
 def test_the_pieces_of_an_answer_and_its_cookies_are_put_together(tmp_path: Path, stand_in: Any) -> None:
     """In chunks, and each cookie for itself."""
     stand_in(
