@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from children import child
 from daqsched.cli import main
 from daqsched.errors import UserError
+from daqsched.rights.principal import MOST_GROUPS
 from daqsched.serve.trusted_proxy import Proxied, TrustedProxy
 from standby_pair import Pair
 from waiting import until
@@ -86,6 +87,41 @@ def test_from_another_address_the_secret_is_worth_nothing() -> None:
         assert proxy.proxied(address, said) is None
 
 
+@pytest.mark.parametrize("separator", [",", ";", "|"])
+def test_groups_stand_behind_one_another_with_what_the_proxy_uses(separator: str) -> None:
+    """With another than commas, names of a directory with commas in them are whole; each other one is a part of a name."""
+    proxy = TrustedProxy(["127.0.0.1"], SECRET, separator)
+    named = ["CN=hv experts" if separator == "," else "CN=hv experts,OU=daq,DC=example", "shift"]
+    named += [f"a{other}b" for other in ",;|" if other not in (separator, ",")]
+
+    def groups(text: str) -> Optional[Proxied]:
+        said = {"x-daqsched-proxy-secret": SECRET, "x-daqsched-proxy-user": "alice", "x-daqsched-proxy-groups": text}
+        return proxy.proxied("127.0.0.1", [(name.encode(), value.encode()) for name, value in said.items()])
+
+    assert groups(f" {separator} ".join(named)) == Proxied("alice", tuple(sorted(named)))
+    assert groups(separator * 3) == groups("") == Proxied("alice", ())
+    many = [f"g{at:04}" for at in range(MOST_GROUPS)]
+    assert groups(separator.join(many)) == Proxied("alice", tuple(many))
+    more = groups(separator.join([*many, "one"]))
+    assert more is not None and not more.user and "2,001 groups, and at most 2,000" in more.wrong
+
+
+def test_as_many_groups_as_are_taken_come_through_a_daemon_that_does_not_lead(tmp_path: Path) -> None:
+    """With names as long as those of a directory: what a request's header may have, both have room for."""
+    pair = Pair(tmp_path, RULES, proxy=TrustedProxy(["127.0.0.1"], SECRET, ";"))
+    try:
+        groups = [f"CN=group-{at:04},OU=daq,DC=example,DC=org" for at in range(MOST_GROUPS)]
+        said = {"x-daqsched-proxy-secret": SECRET, "x-daqsched-proxy-user": "bob"}
+        for http in pair.both(None, **said, **{"x-daqsched-proxy-groups": ";".join([*groups, "shift"][1:])}):
+            found = http.get("/v1/rights")
+            assert found.status_code == 200, found.text
+            assert (
+                "proxy-group:shift" in found.json()["called"] and f"proxy-group:{groups[-1]}" in found.json()["called"]
+            )
+    finally:
+        pair.close()
+
+
 def test_a_proxy_without_address_or_secret_is_not_trusted(tmp_path: Path) -> None:
     """`serve` does not begin so."""
     for networks, secret, sentence in (
@@ -112,6 +148,8 @@ def test_a_proxy_without_address_or_secret_is_not_trusted(tmp_path: Path) -> Non
     for words in (["--proxy-from", "10.0.0.1"], ["--proxy-secret", "x"]):
         found = CliRunner().invoke(main, [*serve, *words])
         assert found.exit_code == 2 and "--proxy-from and --proxy-secret" in found.output, found.output
+    found = CliRunner().invoke(main, [*serve, "--proxy-separator", ";"])
+    assert found.exit_code == 2 and "--proxy-separator is for --proxy-from" in found.output, found.output
 
 
 def passed_on(said: Any, claims: dict[str, Any], sent: dict[str, str]) -> dict[str, str]:

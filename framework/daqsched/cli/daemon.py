@@ -162,6 +162,12 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
 @click.option(
     "--proxy-secret", type=click.Path(path_type=Path), help="File whose first line that proxy shows, mode 600."
 )
+@click.option(
+    "--proxy-separator",
+    type=click.Choice([",", ";", "|"]),
+    metavar="CHARACTER",
+    help="What stands between the groups that it names: , or ; or | (names of a directory have commas).  [default: ,]",
+)
 @click.option("--new-framework", is_flag=True, help="Register as a new framework: for after the old one was torn down.")
 @click.pass_obj
 def serve(
@@ -256,7 +262,16 @@ def _web(options: dict[str, Any]) -> Any:
     """The web port, as a `daqsched.serve.term.WebOptions`; None: there is none."""
     given = [
         name
-        for name in ("web_certificate", "web_key", "web_name", "passwords", "oidc", "proxy_from", "proxy_secret")
+        for name in (
+            "web_certificate",
+            "web_key",
+            "web_name",
+            "passwords",
+            "oidc",
+            "proxy_from",
+            "proxy_secret",
+            "proxy_separator",
+        )
         if options[name]
     ]
     if options["web"] is None:
@@ -270,6 +285,8 @@ def _web(options: dict[str, Any]) -> Any:
             )
     if bool(options["proxy_from"]) != bool(options["proxy_secret"]):
         raise click.UsageError("--proxy-from and --proxy-secret are given together: either alone could be anybody's")
+    if options["proxy_separator"] and not options["proxy_from"]:
+        raise click.UsageError("--proxy-separator is for --proxy-from and --proxy-secret")
     from daqsched.serve.term import WebOptions
 
     names = tuple(one.lower() for one in options["web_name"])
@@ -282,6 +299,7 @@ def _web(options: dict[str, Any]) -> Any:
         options["oidc"],
         options["proxy_from"],
         options["proxy_secret"],
+        options["proxy_separator"] or ",",
     )
 
 

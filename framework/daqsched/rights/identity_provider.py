@@ -19,15 +19,15 @@ import msgspec
 from daqsched.errors import UserError
 from daqsched.limits import did_you_mean, shown
 from daqsched.rights.marked_values import values_of
-from daqsched.rights.principal import can_be_name, possible_groups
+from daqsched.rights.principal import MOST_GROUPS, can_be_name, possible_groups
 from daqsched.rights.rules import Rights, words_of
 from daqsched.rights.sessions import opened, signed
 
 #: How long somebody may take to log in there.
 BEGUN_S = 600.0
 
-#: The most groups of one person, and the longest file.
-MOST_GROUPS, MOST_TEXT = 500, 1 << 16
+#: The longest file.
+MOST_TEXT = 1 << 16
 
 #: As what a log-in that has begun is signed.
 _BEGUN = "oidc begun"
@@ -155,7 +155,7 @@ def named_by(claims: Mapping[str, Any], settings: ProviderSettings) -> ProvidedI
     if not isinstance(found, list):
         raise UserError(f"{who} names groups in {shown(settings.groups)} that can't be names")
     if len(found) > MOST_GROUPS:
-        raise UserError(f"{who} names {len(found):,} groups, and at most {MOST_GROUPS} are taken: have it name fewer")
+        raise UserError(f"{who} names {len(found):,} groups, and at most {MOST_GROUPS:,} are taken: have it name fewer")
     return ProvidedIdentity(name, *possible_groups(found), nameless=not all(isinstance(one, str) for one in found))
 
 

@@ -19,6 +19,9 @@ KEPT_ELSEWHERE = frozenset(["proxy-group", "oidc-group"])
 #: The longest name that somebody else than the machine says.
 MOST_NAME = 200
 
+#: The most groups that it says somebody is in: Active Directory has nobody in more than 1,015.
+MOST_GROUPS = 2000
+
 
 class Principal(msgspec.Struct, frozen=True):
     """Somebody: the name for people, and all that rules may call them."""

@@ -56,6 +56,8 @@ class WebOptions:
     #: From where a proxy is trusted to say who asks, and the file of its secret; empty: from nowhere.
     proxy_from: tuple[str, ...] = ()
     proxy_secret: Optional[Path] = None
+    #: What stands between the groups that it names.
+    proxy_separator: str = ","
 
     def port(self) -> WebPort:
         """Raises `UserError` where the certificate, the passwords, the identity provider or the proxy's secret are none."""
@@ -72,7 +74,7 @@ class WebOptions:
             _provider(self.oidc)
         proxy = None
         if self.proxy_secret is not None:
-            proxy = TrustedProxy(self.proxy_from, secret_of(self.proxy_secret))
+            proxy = TrustedProxy(self.proxy_from, secret_of(self.proxy_secret), self.proxy_separator)
         return WebPort(self.address, WebCertificate(self.certificate, self.key, self.names), proxy)
 
 

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from typing import NamedTuple, Optional, Union
 
 from daqsched.errors import UserError
-from daqsched.rights.principal import can_be_name, possible_groups
+from daqsched.rights.principal import MOST_GROUPS, can_be_name, possible_groups
 from daqsched.serve.web_rules import Headers, values
 
 #: What the proxy sets in each request.
 SECRET, USER, GROUPS = b"x-daqsched-proxy-secret", b"x-daqsched-proxy-user", b"x-daqsched-proxy-groups"
 
-#: The least of a secret, and the most groups.
-LEAST_SECRET, MOST_GROUPS = 32, 500
+#: The least of a secret.
+LEAST_SECRET = 32
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -37,8 +37,10 @@ class Proxied(NamedTuple):
 class TrustedProxy:
     """See the module."""
 
-    def __init__(self, networks: Sequence[str], secret: str) -> None:
-        """Raises `UserError` where it would be believed too easily."""
+    def __init__(self, networks: Sequence[str], secret: str, separator: str = ",") -> None:
+        """``separator`` stands between groups: in names like CN=shift,OU=daq are commas.
+
+        Raises `UserError` where it would be believed too easily."""
         if not networks:
             raise UserError("a proxy is trusted from certain addresses only: --proxy-from ADDRESS or NETWORK/BITS")
         if len(secret) < LEAST_SECRET:
@@ -49,7 +51,7 @@ class TrustedProxy:
             raise UserError(f"--proxy-from: {error}") from error
         if any(one.num_addresses > 1 << 16 for one in self._networks):
             raise UserError("--proxy-from: a network of more than 65,536 addresses is nobody's in particular")
-        self._secret = secret.encode()
+        self._secret, self._separator = secret.encode(), separator
 
     def proxied(self, address: str, headers: Headers) -> Optional[Proxied]:
         """Whom it names; None: the request is not the proxy's, or names nobody, and nothing of this kind in it counts."""
@@ -63,11 +65,11 @@ class TrustedProxy:
             return Proxied("", (), "the proxy's headers are there twice: it has to replace what callers send")
         if not users or not users[0]:
             return None
-        named = tuple(filter(None, (one.strip() for one in groups[0].split(",")))) if groups else ()
+        named = tuple(filter(None, (one.strip() for one in groups[0].split(self._separator)))) if groups else ()
         if not can_be_name(users[0]):
             return Proxied("", (), "the proxy names somebody in a way that can't be a name")
         if len(named) > MOST_GROUPS:
-            return Proxied("", (), f"the proxy names {len(named):,} groups, and at most {MOST_GROUPS} are taken")
+            return Proxied("", (), f"the proxy names {len(named):,} groups, and at most {MOST_GROUPS:,} are taken")
         found, left_out = possible_groups(named)
         return Proxied(users[0], found, left_out=left_out)
 
