@@ -115,6 +115,20 @@ def test_a_key_is_of_who_sends_it() -> None:
     assert len(made.engine.logbook) == 2
 
 
+def test_a_key_is_that_of_the_same_person_whose_groups_change() -> None:
+    """A directory that says something else the second time has nothing done twice."""
+    made = Direct()
+
+    async def run() -> None:
+        for groups in (["unix-group:daq"], ["unix-group:daq", "unix-group:shift"], []):
+            body = msgspec.json.encode(protocol.NoteRequest("beam is back"))
+            answer = await made.ask(made.caller("unix:a", *groups), "POST", "/note", b"", body, idempotency_key="k")
+            assert answer.status == 200
+
+    asyncio.run(run())
+    assert len(made.engine.logbook) == 1
+
+
 def test_a_token_is_shown_once_also_to_who_asks_again_with_the_key(http: httpx.Client) -> None:
     """Its answer is kept nowhere."""
     body = {"name": "wall", "role": "viewer", "until": time.time() + 3600}

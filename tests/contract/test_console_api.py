@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -20,9 +21,11 @@ from builders import job, offer
 from daqsched.cli.console import Attachment
 from daqsched.client import Client
 from daqsched.engine import commands, events
-from daqsched.errors import DaqschedError, Refused, Unreachable, UserError
+from daqsched.errors import DaqschedError, Forgotten, Refused, Unreachable, UserError
 from daqsched.protocol import ConsoleKeys, ConsoleOutput, ConsoleRead, ConsoleTyped
+from daqsched.rights.principal import Principal
 from daqsched.serve import shared_terminals
+from daqsched.serve.http import Caller
 from daqsched.spec import Spec
 from daqsched_executor.contract.console import KEYS_BYTES, PIECE_BYTES, ConsoleAsk, ConsoleSaid
 from served import Serve
@@ -217,6 +220,34 @@ def test_an_id_of_somebody_else_is_none(farm: Farm) -> None:
         with pytest.raises(DaqschedError):
             client.console(id, ConsoleRead())
     client.close()
+
+
+def test_an_id_counts_for_who_attached_and_for_nobody_of_the_same_name(farm: Farm) -> None:
+    """By another door an equal name is another person; who is in another group meanwhile is the same one."""
+    id = farm.client.attach("ioc", "hlt01", True, False, "").id
+    attached = farm.serve.api.terminals._attached
+    terminals = farm.serve.api.terminals
+
+    def web(*known_as: str) -> Caller:
+        return Caller("alice", -1, -1, -1, "web", "", Principal("alice", frozenset(known_as)))
+
+    async def is_taken(caller: Caller) -> bool:
+        try:
+            terminals.of(id, caller)
+        except Forgotten:
+            return False
+        return True
+
+    attached[id].caller = web("proxy:alice", "proxy-group:daq")
+    for known_as, taken in (
+        (("proxy:alice", "proxy-group:daq"), True),
+        (("proxy:alice",), True),
+        (("password:alice",), False),
+        (("oidc:alice", "oidc-group:daq"), False),
+        (("token:alice",), False),
+        ((), False),
+    ):
+        assert asyncio.run(is_taken(web(*known_as))) == taken, known_as
 
 
 def test_what_is_typed_right_after_attaching_is_sent(farm: Farm) -> None:

@@ -226,7 +226,7 @@ class Grants:
         people = self.called.intersection(self._rights.people)
         return [
             *sorted(people),
-            *sorted(one for one in self.who.known_as if not one.partition(":")[0].endswith("-group")),
+            *self.who.identities,
         ]
 
     @property

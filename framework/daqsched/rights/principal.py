@@ -41,6 +41,11 @@ class Principal(msgspec.Struct, frozen=True):
     #: Kinds of which some were left out that have no possible name: each rule that denies to a group so called may be for this.
     left_out: frozenset[str] = frozenset()
 
+    @property
+    def identities(self) -> list[str]:
+        """What it is called but for groups, which may change while somebody stays the same."""
+        return sorted(one for one in self.known_as if not one.partition(":")[0].endswith("-group"))
+
 
 #: Who has shown nothing.
 NOBODY = Principal("nobody")

@@ -55,8 +55,8 @@ def _key_of(request: Request) -> str:
     if len(given) > 1 or not 0 < len(given[0]) <= KEY_LETTERS or not (given[0].isascii() and given[0].isprintable()):
         raise UserError(f"Idempotency-Key is there once, with 1 to {KEY_LETTERS} printable letters")
     who = request.scope["caller"].who
-    # nobody's key is another's
-    return _digest(repr((who.name, sorted(who.known_as), given[0])).encode())
+    # nobody's key is another's, and who is in another group meanwhile does nothing twice
+    return _digest(repr((who.name, who.identities, given[0])).encode())
 
 
 def _digests_of(given: list[str]) -> tuple[str, ...]:

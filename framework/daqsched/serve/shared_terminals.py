@@ -306,7 +306,8 @@ class SharedTerminals:
 
 
 def _same(one: Caller, other: Caller) -> bool:
-    return (one.uid, one.name) == (other.uid, other.name)
+    # a name alone may be somebody else's, by another door
+    return (one.uid, one.name, one.who.identities) == (other.uid, other.name, other.who.identities)
 
 
 def _look_at_writer(console: SharedTerminal, id: str) -> None:
