@@ -112,33 +112,46 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class NotConfirmed(Refused):
-    """More would end than whoever asks has agreed to, or than may end unasked."""
+    """More would end than whoever asks has agreed to, or than may end unasked; or somebody's paused rollout."""
 
-    def __init__(self, sentence: str, stops: int, running: int, endings: Sequence[Ending] = ()) -> None:
+    def __init__(
+        self, sentence: str, stops: int, running: int, endings: Sequence[Ending] = (), paused: str = ""
+    ) -> None:
         super().__init__(sentence)
         #: The number to agree to, of so many.
         self.stops, self.running = stops, running
         self.endings = tuple(endings)
+        #: The rollout that would end, as a sentence; empty: none, or none that is paused for somebody else.
+        self.paused = paused
 
 
 def refusal(
-    agreed: Optional[int], most: int, running: int, ended: Sequence[Key], renewed: Sequence[Key]
+    agreed: Optional[int],
+    most: int,
+    running: int,
+    ended: Sequence[Key],
+    renewed: Sequence[Key],
+    rollout: str = "",
 ) -> Optional[NotConfirmed]:
     """Why a request does not end these at once, and start anew the ``renewed``; None: it may.
 
-    ``agreed`` is what whoever asks has said, None where nothing; ``most`` what is ended unasked, of so many that are ``running``.
+    ``agreed`` is what whoever asks has said, None where nothing; ``most`` what is ended unasked, of so many that are ``running``;
+    ``rollout`` the sentence of what it ends besides, which is asked about whatever the number is.
     """
     count = len(ended) + len(renewed)
     if count <= (most if agreed is None else agreed):
-        return None
+        if agreed is not None or not rollout:
+            return None
+        return NotConfirmed(f"not done: {rollout}; if that is meant, give --yes", count, running, paused=rollout)
     groups = [*_grouped(ended, False), *_grouped(renewed, True)]
     words = some([group.words() for group in groups], "; ", 300)
     more = "" if agreed is None else f", more than the {agreed} agreed to"
+    also = f"{rollout}; and " if rollout and agreed is None else ""
     sentence = (
-        f"not done: this ends {count} of {running} running programs at once{more} ({words}): if that is meant, give "
+        f"not done: {also}this ends {count} of {running} running programs at once{more} ({words}): if that is meant, give "
         f"--stops {count}, or --yes"
     )
-    return NotConfirmed(sentence, count, running, groups)
+    return NotConfirmed(sentence, count, running, groups, rollout if also else "")
 
 
 def _grouped(keys: Iterable[Key], again: bool) -> Iterable[Ending]:

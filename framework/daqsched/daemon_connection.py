@@ -136,8 +136,8 @@ def problem(response: exchange.HttpAnswer) -> DaqschedError:
         problem = msgspec.json.decode(response.content, type=protocol.UnconfirmedProblem)
     except msgspec.MsgspecError as error:
         return _not_understood(error)
-    if problem.stops:
-        return NotConfirmed(problem.error, problem.stops, problem.running, problem.endings)
+    if problem.stops or problem.paused:
+        return NotConfirmed(problem.error, problem.stops, problem.running, problem.endings, problem.paused)
     if problem.code == "gone":  # whoever asked goes on anew
         return Forgotten(problem.error)
     return _ERRORS.get(problem.exit_code, DaqschedError)(problem.error)

@@ -60,7 +60,7 @@ CODES: Mapping[str, ProblemCode] = {
     "not-confirmed": ProblemCode(
         403,
         5,
-        "more running programs would end than end unasked, or than was agreed to",
+        "more running programs would end than end unasked, or than was agreed to, or a paused rollout of somebody else's",
         "if that is meant, send the same with `stops` as in this answer",
     ),
     "foreign": ProblemCode(
@@ -146,7 +146,7 @@ def problem(code: str, sentence: str, error: Optional[DaqschedError] = None) -> 
     found = CODES[code]
     if isinstance(error, NotConfirmed):
         return UnconfirmedProblem(
-            sentence, found.exit_code, code, found.next, error.stops, error.running, error.endings
+            sentence, found.exit_code, code, found.next, error.stops, error.running, error.endings, error.paused
         )
     return Problem(sentence, found.exit_code, code, found.next)
 

@@ -242,20 +242,41 @@ def limit_words(rollout: Rollout) -> str:
     return f"it {then} {when}, and what is not ready at {end} is one"
 
 
+#: Between why the daemon paused it, or who did, and who did so again.
+AND_BY = "; then "
+
+
+def whose(rollout: Rollout) -> str:
+    """``rollout 4 of bob, paused in batch 2 of 3 (5 of 9 instances changed), by eve: beam``."""
+    head = f"rollout {rollout.number} of {rollout.user}"
+    if rollout.state != "paused":
+        return f"{head} ({rollout.state}, batch {rollout.at + 1} of {rollout.batches})"
+    where = _how_far(rollout.at + 1, rollout.batches, rollout.reached, rollout.instances)
+    return f"{head}, paused {where}, {rollout.why}"
+
+
+def holds_for_another(rollout: Rollout, user: str) -> bool:
+    """Whether it is paused, and it or the pause is somebody else's."""
+    last = rollout.why.split(AND_BY)[-1]
+    by_another = last.startswith("by ") and last.partition(": ")[0] != f"by {user}"
+    return rollout.state == "paused" and (rollout.user != user or by_another)
+
+
 def in_the_way(rollout: Rollout, its: Collection[str], jobs: Collection[str], strategy: Strategy | None) -> str:
     """Why a rollout that is under way and changes the jobs ``its`` would have to end for a change of only these ``jobs``, by
     batches where there is a ``strategy``; empty: it need not."""
-    whose = f"rollout {rollout.number} by {rollout.user} is {'paused' if rollout.state == 'paused' else 'under way'}"
-    ways = "wait for its end, or `daqsched rollout abort`"
+    whose, state, ways = f"rollout {rollout.number} by {rollout.user}", "is under way", "wait for its end"
+    if rollout.state == "paused":
+        state, ways = f"is paused, {rollout.why},", "first `daqsched rollout resume`"
     common = sorted(set(its).intersection(jobs))
     if common:
-        return f"{whose} and changes {', '.join(common[:5])}, too: {ways}"
+        return f"{whose} {state} and changes {', '.join(common[:5])}, too: {ways}, or `daqsched rollout abort`"
     if strategy is None:
         return ""
     # it may be another team's: to end it stands last
     names = ", ".join(sorted(its)[:5]) + (" and more" if len(its) > 5 else "")
     return (
-        f"{whose}{f', of {names},' if names else ','} and there is one at a time: wait for its end, or give `--batches all`, or "
+        f"{whose}{f', of {names},' if names else ''} {state} and there is one at a time: give `--batches all`, or {ways}, or "
         "`daqsched rollout abort`"
     )
 

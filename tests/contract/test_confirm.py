@@ -184,6 +184,39 @@ def test_at_a_terminal_it_is_shown_what_ends_and_asked(serve: Serve, answer: str
     assert killed(serve) == (8 if status == 0 else 0)
 
 
+def test_at_a_terminal_it_is_shown_whose_paused_rollout_ends(serve: Serve, tmp_path: Path) -> None:
+    """And asked, though no program ends at once."""
+    way = Strategy(batches=(1,))
+    serve.daemon.put(events.JobsApplied(Spec(jobs=(job(hosts="hlt[01-08]"),)), "alice", "", way))
+    serve.daemon.put(events.RolloutSteered("pause", "eve", "beam"))
+    serve.settle()
+    file = tmp_path / "jobs.py"
+    file.write_text(
+        'from daqsched import Job\njobs = [Job("readout", "/bin/true", hosts="hlt[01-08]", version="r3")]\n'
+    )
+    for answer, status in (("n", 5), ("y", 0)):
+        ours, theirs = os.openpty()
+        done = command(
+            serve, "apply", str(file), "--batches", "1", "--no-wait", "--no-look", stdin=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        seen = b""
+        while b"[y/N]" not in seen:
+            seen += os.read(ours, 4096)
+        assert (
+            seen.decode()
+            .replace("\r\n", "\n")
+            .startswith(
+                "This ends rollout 1 of alice, paused in batch 1 of 8 (1 of 8 instances changed), by eve: beam.\nGo on? [y/N] "
+            )
+        )
+        os.write(ours, f"{answer}\n".encode())
+        done.communicate(timeout=60)
+        os.close(ours)
+        assert done.returncode == status
+    assert serve.rollout(1).replaced_by == 3
+
+
 def test_what_was_agreed_to_is_a_number_and_not_any(serve: Serve) -> None:
     """Where more run by the time that somebody has said yes, they are asked again."""
     serve.client.stop(["@hlt08"])

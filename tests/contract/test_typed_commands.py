@@ -155,6 +155,28 @@ def test_an_apply_says_which_rollout_it_has_ended(serve: Serve, run: Run, tmp_pa
     assert "This ends rollout 1 of root (running, batch 1 of 1)." in said
 
 
+def test_a_plan_says_whose_rollout_is_paused_and_why_and_what_becomes_of_it(
+    serve: Serve, run: Run, tmp_path: Path
+) -> None:
+    """It ends, stays so, or is in the way: of the apply, too."""
+    launched(serve, "readout", "evb")
+    file = tmp_path / "jobs.py"
+    file.write_text(
+        "from daqsched import Job, variable\nv, w = variable('v', '1'), variable('w', '1')\n"
+        "jobs = [Job('readout', '/bin/true', hosts='hlt01', version=v), Job('evb', '/bin/true', hosts='hlt01', version=w)]\n"
+    )
+    run("apply", file, "--batches", "1", "--no-wait", "--yes", "--no-look", "--only", "readout")
+    run("rollout", "pause", "-m", "beam")
+    whose = "ollout 1 of root, paused in batch 1 of 1 (1 of 1 instance changed), by root: beam"
+    assert f"R{whose}; it stays so." in run("plan", file, "--set", "v=3", "--only", "evb", "--set", "w=4", status=6)
+    assert f"This ends r{whose}." in run("plan", file, "--set", "v=4", status=6)
+    # the job that has changed already is the rollout's, too, as its rollback would change it
+    for words in (("--only", "readout"), ("--only", "evb", "--batches", "1")):
+        for command in ("plan", "apply"):
+            said = run(command, file, "--set", "v=4", "--set", "w=5", *words, status=6 if command == "plan" else 5)
+            assert "paused, by root: beam," in said and "`daqsched rollout resume`, or `daqsched rollout abort`" in said
+
+
 def test_retry_of_nothing_is_told_and_has_a_status_of_its_own(serve: Serve, run: Run) -> None:
     """Of what runs the executor is asked; what waits for an offer has nothing to try again."""
     launched(serve, "readout")

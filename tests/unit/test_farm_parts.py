@@ -308,8 +308,9 @@ def test_a_rollout_of_one_team_is_left_alone_by_the_other_and_taken_over_by_itse
     assert paused is not None and state_of(paused) == "paused"
     applies(world, "trk", job("tracker", "hlt[01-03]", release="r2"), strategy=ONE_BY_ONE)
     assert isinstance(world.verdict, Refused)
-    assert str(world.verdict).endswith(
-        "is paused, of filter, and there is one at a time: wait for its end, or give `--batches all`, or `daqsched rollout abort`"
+    assert str(world.verdict) == (
+        "rollout 1 by team hlt, of filter, is paused, after batch 1, as asked for, and there is one at a time: give "
+        "`--batches all`, or first `daqsched rollout resume`, or `daqsched rollout abort`"
     ), "to end another one's is no first advice"
     applies(world, "trk", job("tracker", "hlt[01-03]", release="r2"))
     assert world.engine.rolling.active is paused and state_of(paused) == "paused"

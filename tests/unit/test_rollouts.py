@@ -14,6 +14,7 @@ from daqsched.confirm import NotConfirmed
 from daqsched.engine import commands, events
 from daqsched.engine.rollout_steps import outcome_of
 from daqsched.engine.stop_order import LONGEST_S
+from daqsched.engine.verdict import Accepted
 from daqsched.errors import JobError, Refused
 from daqsched.merge import Scope, change_of
 from daqsched.protocol import RevisionHead
@@ -459,6 +460,44 @@ def test_a_second_apply_takes_over_from_a_rollout() -> None:
     assert releases(world) == "r1 r1 r1 r1" and old < set(world.tasks)
     first = world.engine.rolling.rollout
     assert first is not None and first.state == "aborted" and first.why == "by revision 3"
+
+
+@pytest.mark.parametrize(
+    ("user", "pauses", "asked"),
+    [
+        ("alice", "alice", False),
+        ("alice", "bob", True),
+        ("bob", "alice", True),
+        ("bob", "bob", True),
+        ("alice", "", False),
+    ],
+)
+def test_an_apply_that_ends_what_is_paused_for_somebody_else_is_asked_about(
+    user: str, pauses: str, asked: bool
+) -> None:
+    """However few programs end: it is told whose it is, and why it is paused; who said a number has seen that."""
+    world = farm()
+    way = Strategy(batches=(1,), ready_s=0.0, pause_after=() if pauses else (1,))
+    world.say(
+        events.JobsApplied(replace(world.engine.spec, jobs=(job(hosts="hlt[01-04]", release="r2"),)), "alice", "", way)
+    )
+    if pauses:
+        world.say(events.RolloutSteered("pause", pauses, "beam"))
+    else:
+        turn(world)
+    spec = replace(world.engine.spec, jobs=(job(hosts="hlt[01-04]", release="r3"),))
+    world.say(events.JobsApplied(spec, user, "", way))
+    why = f"by {pauses}: beam" if pauses else "after batch 1, as asked for"
+    sentence = f"this ends rollout 1 of alice, paused in batch 1 of 4 (1 of 4 instances changed), {why}"
+    assert isinstance(world.verdict, NotConfirmed) == asked
+    if isinstance(world.verdict, NotConfirmed):
+        assert (
+            world.verdict.paused == sentence
+            and str(world.verdict) == f"not done: {sentence}; if that is meant, give --yes"
+        )
+        assert world.engine.revision is not None and world.engine.revision.number == 2, "nothing was changed"
+        world.say(events.JobsApplied(spec, user, "", way, agreed=world.verdict.stops))
+    assert isinstance(world.verdict, Accepted) and world.verdict.rollout == 2
 
 
 def test_only_a_part_is_changed_and_the_rest_stays_as_it_is() -> None:

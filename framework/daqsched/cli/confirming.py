@@ -41,7 +41,9 @@ def confirmed(ask: Callable[[Optional[int]], Answer], yes: bool, stops: Optional
         except NotConfirmed as error:
             if yes or stops is not None or not interactive():
                 raise
-            say(*(f"  {one.words()}" for one in error.endings), err=True)
-            if not said_yes(f"This ends {error.stops} of {error.running} running programs at once. Go on? [y/N] "):
+            said = f"{error.paused[0].upper()}{error.paused[1:]}." if error.paused else ""
+            say(*filter(None, [said]), *(f"  {one.words()}" for one in error.endings), err=True)
+            ends = f"This ends {error.stops} of {error.running} running programs at once. " if error.endings else ""
+            if not said_yes(f"{ends}Go on? [y/N] "):
                 raise Refused("not done: nothing was changed") from error
             agreed = error.stops

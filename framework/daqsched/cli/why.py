@@ -88,8 +88,10 @@ def incidents(path: Where, select: Sequence[str], as_json: bool) -> None:
     answer = client.incidents()
     if select:
         answer.incidents = [one for one in answer.incidents if _is_of(one, select)]
-    if select and not answer.incidents and not client.why(select, 0).chosen:
-        raise UserError(f"no job or host matches {' '.join(select)}: `daqsched status` lists them")
+    if select and not answer.incidents:
+        there = client.why(select, 0)
+        if not there.chosen:
+            raise UserError(no_match(select, there.hint))
     if as_json:
         print_json(answer)
     else:

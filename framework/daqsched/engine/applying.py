@@ -17,7 +17,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import PreconditionFailed, Refused
 from daqsched.merge import Merged, change_of
-from daqsched.rollout import Strategy, in_the_way
+from daqsched.rollout import Strategy, holds_for_another, in_the_way, whose
 from daqsched.spec import EMPTY, JobSpec, Spec
 
 
@@ -96,11 +96,17 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
     if digest(merged.spec) == there and not mixed(farm, merged):
         return None
     way, rollout = way_of(event.strategy, event.spec), farm.rolling.active
-    if rollout is not None and not merged.takes_over(farm.rolling.jobs):
+    takes_over = rollout is not None and merged.takes_over(farm.rolling.jobs)
+    if rollout is not None and not takes_over:
         why_not = in_the_way(rollout, farm.rolling.concerned, merged.jobs, way)
         if why_not:
             raise Refused(why_not)
-    confirm_ends(farm, event.agreed, *endings(farm, merged, way))
+    ends = (
+        f"this ends {whose(rollout)}"
+        if takes_over and rollout is not None and holds_for_another(rollout, event.user)
+        else ""
+    )
+    confirm_ends(farm, event.agreed, *endings(farm, merged, way), ends)
     return merged
 
 

@@ -28,17 +28,20 @@ def runs(instance: Optional[Instance]) -> bool:
 
 
 def confirm_ends(
-    farm: Farm, agreed: Optional[int], ended: Iterable[Instance], renewed: Iterable[Instance] = ()
+    farm: Farm, agreed: Optional[int], ended: Iterable[Instance], renewed: Iterable[Instance] = (), rollout: str = ""
 ) -> None:
     """Raise `NotConfirmed` where more of these run than whoever asks has ``agreed`` to, or than may end unasked; the ``renewed``
-    are started anew."""
+    are started anew. ``rollout``: what ends besides, as a sentence, which nothing was said of where nothing was agreed to."""
     stopped, again = list(filter(runs, ended)), list(filter(runs, renewed))
     limits = _limits(farm, {one.part or "" for one in (*stopped, *again)})
-    if len(stopped) + len(again) <= (min(limit.most(0) for limit in limits) if agreed is None else agreed):
+    unsaid = bool(rollout) and agreed is None
+    if not unsaid and len(stopped) + len(again) <= (
+        min(limit.most(0) for limit in limits) if agreed is None else agreed
+    ):
         return  # however many run
     found = confirm.counted(len(stopped) + len(again), _running(farm), limits)
     keys = [one.key for one in stopped], [one.key for one in again]
-    why = confirm.refusal(agreed, found.unasked, found.running, *keys)
+    why = confirm.refusal(agreed, found.unasked, found.running, *keys, rollout)
     if why is not None:
         raise why
 

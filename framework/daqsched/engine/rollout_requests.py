@@ -10,11 +10,8 @@ from daqsched.engine.rollout_steps import begin, change_state, end, next_to_chan
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.merge import change_of
-from daqsched.rollout import Rollout
+from daqsched.rollout import AND_BY, Rollout
 from daqsched.select import words_for
-
-#: Between why the daemon paused it, or who did, and who did so again.
-_AND_BY = "; then "
 
 
 def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepted:
@@ -56,8 +53,8 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
     by = f"by {event.user}{': ' + event.message if event.message else ''}"
     if event.what == "pause":
         # why it was paused before stays told
-        first = rollout.why.split(_AND_BY)[0] if rollout.state == "paused" else ""
-        change_state(farm, "paused", f"{first}{_AND_BY}{by}" if first and first != by else by)
+        first = rollout.why.split(AND_BY)[0] if rollout.state == "paused" else ""
+        change_state(farm, "paused", f"{first}{AND_BY}{by}" if first and first != by else by)
     elif event.what == "resume":
         confirm_ends(farm, event.agreed, (), next_to_change(farm, rollout))
         rollout.failed, rollout.guard, rollout.batch_began, rollout.ready_since = 0, "", now, 0.0

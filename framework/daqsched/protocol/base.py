@@ -36,9 +36,11 @@ class Problem(msgspec.Struct):
 
 
 class UnconfirmedProblem(Problem):
-    """The same where more programs would end than was agreed to."""
+    """The same where more programs would end than was agreed to, or somebody's paused rollout."""
 
     #: The number to agree to, as `stops` of the request, of so many.
     stops: int = 0
     running: int = 0
     endings: tuple[Ending, ...] = ()
+    #: The rollout that would end, as a sentence; empty: none, or none that is paused for somebody else.
+    paused: str = ""

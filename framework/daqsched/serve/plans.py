@@ -28,6 +28,7 @@ from daqsched.mesos.agents import Agents
 from daqsched.rights.grants import Grants
 from daqsched.rollout import Strategy, in_the_way
 from daqsched.rollout import check as check_strategy
+from daqsched.rollout import whose as whose_rollout
 from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import grants_of, whose
@@ -217,11 +218,11 @@ def _of_rollout(known: Snapshot, change: Merged, way: Optional[Strategy]) -> str
     rollout = known.rollout
     if rollout is None:
         return ""
-    whose = f"rollout {rollout.number} of {rollout.user} ({rollout.state}, batch {rollout.at + 1} of {rollout.batches})"
     if change.takes_over(known.rolling):
-        return f"this ends {whose}"
-    why_not = in_the_way(rollout, known.rolling, change.jobs, way if way is not None and way.batches else None)
-    return f"this would be refused: {why_not}" if why_not else f"{whose} goes on as it is"
+        return f"this ends {whose_rollout(rollout)}"
+    why_not = in_the_way(rollout, known.concerned, change.jobs, way if way is not None and way.batches else None)
+    goes_on = f"{whose_rollout(rollout)}{'; it stays so' if rollout.state == 'paused' else ' goes on as it is'}"
+    return f"this would be refused: {why_not}" if why_not else goes_on
 
 
 def check_way(strategy: Optional[Strategy]) -> None:

@@ -60,7 +60,8 @@ class Sight:
 
     def unsaid(self, error: DaqschedError) -> DaqschedError:
         """The same refusal; where it names what is hidden without that."""
-        if not self.names(str(error)) or isinstance(error, (NotConfirmed, MatchesNothing)):
+        said = error.paused if isinstance(error, NotConfirmed) else str(error)
+        if not self.names(said) or isinstance(error, MatchesNothing):
             return error
         return Refused(UNSAID, error.verb) if isinstance(error, Refused) else UserError(UNSAID)
 

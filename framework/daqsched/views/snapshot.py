@@ -50,9 +50,10 @@ class Snapshot:
     master: str
     connected: bool
     behind: Behind
-    #: The rollout that is under way, and the jobs that it changes.
+    #: The rollout that is under way, the jobs that it changes, and with them those that its rollback may.
     rollout: Optional[Rollout]
     rolling: frozenset[str]
+    concerned: frozenset[str]
     #: Filled job by job, by who asks for them (`had`).
     instances: dict[Key, Had]
     #: The attributes of each machine that has offered something, and for jobs that go by attributes those that were kept.
@@ -98,6 +99,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         farm.behind(),
         structs.replace(farm.rolling.active) if farm.rolling.active is not None else None,
         farm.rolling.jobs,
+        farm.rolling.concerned,
         instances,
         dict(farm.machines),
         {
