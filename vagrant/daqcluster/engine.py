@@ -61,11 +61,18 @@ class Engine:
     def up_again(self) -> None:
         """It answers afterwards; one that answers already is left alone. What a former one left, that died, is ended first:
         the next would take a dead containerd, by its pid, for one that it can use."""
-        if self.socket.exists() and self._command("version", limit_s=ANSWER_S).returncode == 0:
+        if self.answers():
             return
         processes.end(lambda: self._daemons() | self.pids(), 0.0, STOP_S)
         (self.folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
         self._start()
+
+    def answers(self) -> bool:
+        """Whether it is up, and well."""
+        try:
+            return self.socket.exists() and self._command("version", limit_s=ANSWER_S).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def _start(self) -> None:
         if os.geteuid() != 0:
@@ -107,6 +114,11 @@ class Engine:
     def thaw(self) -> None:
         """It goes on."""
         os.kill(self.pid, signal.SIGCONT)
+
+    def runs(self, name: str) -> bool:
+        """Whether it has a container of this name, which runs."""
+        done = self._command("inspect", "-f", "{{.State.Running}}", name)
+        return done.returncode == 0 and done.stdout.strip() == b"true"
 
     def names(self) -> list[str]:
         """The names of all its containers, whether they run or not."""

@@ -65,7 +65,7 @@ def down() -> None:
 @click.argument("name")
 def cut(name: str) -> None:
     """Pull a machine's cable: what is sent is lost, in silence."""
-    harm.cut(_farm().engine, name)
+    harm.cut(_farm().running(name), name)
     click.echo(f"{name} is cut off; daqcluster machines mend {name}")
 
 
@@ -74,7 +74,7 @@ def cut(name: str) -> None:
 def mend(name: str) -> None:
     """Put the cable in again."""
     farm = _farm()
-    harm.mend(farm.engine, name, farm.bridge)
+    harm.mend(farm.running(name), name, farm.bridge)
     click.echo(f"{name} is connected")
 
 
@@ -82,7 +82,7 @@ def mend(name: str) -> None:
 @click.argument("name")
 def hang(name: str) -> None:
     """Let a machine's cvmfs hang."""
-    harm.hang(_farm().engine, name)
+    harm.hang(_farm().running(name), name)
     click.echo(f"cvmfs hangs on {name}; daqcluster machines answer {name}")
 
 
@@ -90,5 +90,5 @@ def hang(name: str) -> None:
 @click.argument("name")
 def answer(name: str) -> None:
     """Let a machine's cvmfs answer again."""
-    harm.answer(_farm().engine, name)
+    harm.answer(_farm().running(name), name)
     click.echo(f"cvmfs answers on {name}")

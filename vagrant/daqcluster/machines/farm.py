@@ -113,6 +113,21 @@ class Farm:
             _write(setting)
             return setting
 
+    def running(self, name: str) -> Engine:
+        """The engine, for what befalls this machine. Raises `ClusterError` where that is none of ours, or does not run."""
+        setting = _read()
+        if not setting:
+            raise ClusterError("there are no machines: scripts/vagrant up, or make vagrant")
+        if name not in names(setting):
+            raise ClusterError(f"there is no machine {name!r}: there are {', '.join(names(setting))}")
+        if setting["provider"] != "docker":
+            raise ClusterError(f"{name} is a machine of {setting['provider']}'s: this is for those that are containers")
+        if not self.engine.answers():
+            raise ClusterError("the machines' container engine does not answer: scripts/vagrant up starts it, and them")
+        if not self.engine.runs(name):
+            raise ClusterError(f"{name} does not run: scripts/vagrant up {name}")
+        return self.engine
+
     def possible(self) -> None:
         """Raises `ClusterError` where this computer can't have machines that are containers: tried, not guessed."""
         self._check("docker")

@@ -39,8 +39,6 @@ def answer(engine: Engine, name: str) -> None:
 def _cable(engine: Engine, name: str) -> str:
     """This side's end of the pair of interfaces."""
     pid = engine.command("inspect", "-f", "{{.State.Pid}}", name).strip()
-    if pid == "0":
-        raise ClusterError(f"{name} does not run: scripts/vagrant up {name}")
     shown = _run("nsenter", "-t", pid, "-n", "ip", "-o", "link", "show", "eth0")
     found = re.search(r"eth0@if(\d+)", shown)
     for place in Path("/sys/class/net").iterdir():
