@@ -154,7 +154,7 @@ class World(RuleBasedStateMachine):
     def now(self) -> Moment:
         return Moment(self.time, 1e9 + self.time, "2025-11-22 14:02:11 UTC")
 
-    # ------------------------------------------------------------------------------------- the circle of `run.main`
+    # ------------------------------------------------------------------------------------- the circle of `run.executor`
 
     def happen(self, *news: Event) -> None:
         """The events, what they lead to, and a tick for as long as one is due."""

@@ -75,7 +75,7 @@ def handle(state: State, event: Event, now: Moment) -> tuple[State, list[Command
     """The one entrance: what is so after ``event``, and what is to be done. Every event is taken in every phase.
 
     Raises `IllegalMove` where the phase that it comes to can't follow: a bug of ours, after which nobody knows what runs. The
-    executor then ends the program by its rules, and the job is started anew (`run.main`).
+    executor then ends the program by its rules, and the job is started anew (`run.executor`).
     """
     after, commands = _handle(state, event, now)
     if after.phase != state.phase:

@@ -6,7 +6,7 @@ of its own slips away. There the process that the agent started becomes the ward
 
 - the executor dies: what it began falls to the warden (the next child subreaper above), which kills all of it, reaps
   it, and ends as the executor did;
-- the warden dies: the executor gets a signal (PR_SET_PDEATHSIG), kills its tree and leaves (`run.main`).
+- the warden dies: the executor gets a signal (PR_SET_PDEATHSIG), kills its tree and leaves (`run.executor`).
 
 So no single kill -9 leaves a process. A warden has nothing to do for days and must cost nothing: it is a shell that
 waits for the end of a pipe (0.1 MB with dash, 0.3 MB with bash; a fork that stays Python costs 3 to 4 MB because both
