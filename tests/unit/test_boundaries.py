@@ -590,3 +590,25 @@ def test_what_tests_and_benches_import_of_ours_is_there(folder: str) -> None:
 
 def _is_module(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
+
+
+#: The most lines that a module has: beyond that a reader loses his way in it, and there is a seam.
+MOST_LINES = 350
+
+#: Modules that have more, each with why a seam would make it harder to read. One that has not any more leaves the table.
+LONGER = {
+    FRAMEWORK / "operations.py": "one table: a row for each operation of the API",
+    FRAMEWORK / "client.py": "the same table from the other side: a method of some lines for each operation",
+    FRAMEWORK / "engine" / "events.py": "one list: all that changes the engine, each event with its fields",
+}
+
+
+def test_modules_are_short_or_one_table() -> None:
+    """Whoever makes a module longer than that splits it, or says here why not."""
+    lines = {
+        path: path.read_text(encoding="utf-8").count("\n")
+        for root in (FRAMEWORK, EXECUTOR)
+        for path in root.rglob("*.py")
+    }
+    longer = {path for path, count in lines.items() if count > MOST_LINES}
+    assert longer == set(LONGER), {str(path.relative_to(ROOT)): lines.get(path) for path in longer ^ set(LONGER)}
