@@ -4,18 +4,18 @@ Packages, from the core outwards: `rights` (who may do what), `jobfile` (those w
 core), `views` (what people are told of it), `store`, `mesos` and `logs` (what it talks to), `serve` and `terminal`
 (the daemon, and how things look), `cli` (the commands).
 
-Modules that all of them use. What a farm should run: `spec` is a job file as data, `digests` what a change of it means
-for what runs, `task` a job on a host and its Mesos task, `states` what people see of one, `hosts` and `select` who is
-meant (`nearest` where it is mistyped), `merge` the farm after a change of a part, `farm_parts` the teams that share it,
-`choices` what a shifter may set (`saved_choices` which of them count), `control` who may change it meanwhile,
-`proposals` what waits to be applied, `rollout` how a change goes over it, `confirm` how much of it may end unasked,
-`fill` what an executor is told, `logbook` what the crew wrote, `forwarder` the job that forwards lines, `preflight`
-what is asked of hosts beforehand. What keeps the world out: `limits`, `bounded`, `redaction`, `foreign`, `errors`;
-`bundle` carries some of it away. Between commands and daemon: `protocol`, `problems`, `operations`, which `openapi`
-tells programs, `client` (by a `daemon_connection`, and that by an `exchange` of HTTP), `remote` (over the network, with
-`saved_logins`), `settings`. `backends` makes of ``--state`` what keeps the state; `authority` makes certificates,
-`passwords` keeps those. `zookeeper_client` is bounded, for it and for finding masters. Small things: `plural`, `ports`,
-`times`, `wakeup`, `whole_file`.
+Modules that all of them use. What a farm should run: `spec` is a job file as data, `digests` what a change of it
+means for what runs, `task` a job on a host and its Mesos task, `states` what people see of one, `hosts` and `select`
+who is meant (`nearest` where it is mistyped), `merge` the farm after a change of a part, `farm_parts` the teams that
+share it, `choices` what a shifter may set (`saved_choices` which of them count), `control` who may change it
+meanwhile, `proposals` what waits to be applied, `rollout` how a change goes over it (in `batches`), `confirm` how
+much of it may end unasked, `fill` what an executor is told, `logbook` what the crew wrote, `forwarder` the job that
+forwards lines, `preflight` what is asked of hosts beforehand. What keeps the world out: `limits`, `bounded`,
+`redaction`, `foreign`, `errors`; `bundle` carries some of it away. Between commands and daemon: `protocol`,
+`problems`, `operations`, which `openapi` tells programs, `client` (by a `daemon_connection`, and that by an
+`exchange` of HTTP), `remote` (over the network, with `saved_logins`), `settings`. `backends` makes of ``--state``
+what keeps the state; `authority` makes certificates, `passwords` keeps those. `zookeeper_client` is bounded, for it
+and for finding masters. Small things: `plural`, `ports`, `times`, `wakeup`, `whole_file`.
 """
 
 from daqsched.hosts import expand as hosts

@@ -1,13 +1,13 @@
-"""How a change goes over the farm: in which batches, what each has to show before the next, what ends it.
+"""How a change goes over the farm: what each batch has to show before the next, what ends it.
 
-Pure: the engine (`engine.rollout_steps`) asks, and does.
+Pure: the engine (`engine.rollout_steps`) asks, and does. Which hosts are in which batch: `batches`.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timezone
 from typing import Literal, Union
 
@@ -320,64 +320,3 @@ def parse_batches(text: str) -> tuple[Union[int, str], ...]:
     parts = tuple(word if number is None else number for word, number in zip(words, numbers))
     check(Strategy(batches=parts))
     return parts
-
-
-def sizes(hosts: int, batches: Sequence[Union[int, str]]) -> list[int]:
-    """How many hosts each batch has.
-
-    >>> sizes(30, (1, 5, "50%")), sizes(2, (5,)), sizes(7, (2,)), sizes(3, ())
-    ([1, 5, 15, 9], [2], [2, 2, 2, 1], [3])
-    """
-    if not batches:
-        return [hosts] if hosts else []
-    found: list[int] = []
-    left, at = hosts, 0
-    while left:
-        part = batches[min(at, len(batches) - 1)]
-        size = part if isinstance(part, int) else -int(-hosts * float(part[:-1]) // 100)
-        found.append(min(left, max(1, size)))
-        left -= found[-1]
-        at += 1
-    return found
-
-
-def divide(keys: Iterable[Key], batches: Sequence[Union[int, str]], depth: dict[str, int]) -> list[list[Key]]:
-    """The instances in batches, host by host: those first whose jobs others come after (``depth``: how many jobs deep a job
-    is), then by name."""
-    hosts: dict[str, list[Key]] = {}
-    for key in keys:
-        hosts.setdefault(key[1], []).append(key)
-    order = sorted(hosts, key=lambda host: (min(depth.get(job, 0) for job, _ in hosts[host]), _natural(host)))
-    found, at = [], 0
-    for size in sizes(len(order), batches):
-        found.append([key for host in order[at : at + size] for key in hosts[host]])
-        at += size
-    return found
-
-
-def depths(after: dict[str, tuple[str, ...]]) -> dict[str, int]:
-    """job -> the longest way down to a job that comes after none; there are no cycles.
-
-    >>> depths({"a": (), "b": ("a",), "c": ("b", "a")})
-    {'a': 0, 'b': 1, 'c': 2}
-    """
-    found: dict[str, int] = {}
-    for start in after:
-        path = [start]
-        while path:
-            name = path[-1]
-            missing = [
-                other for other in after.get(name, ()) if other in after and other not in found and other not in path
-            ]
-            if missing:
-                path.append(missing[0])
-            else:
-                found[name] = 1 + max(
-                    (found.get(other, 0) for other in after.get(name, ()) if other in after), default=-1
-                )
-                path.pop()
-    return found
-
-
-def _natural(host: str) -> tuple[object, ...]:
-    return tuple((-1, part) if whole(part) is None else (whole(part), "") for part in re.split(r"([0-9]+)", host))

@@ -23,7 +23,7 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
+    FRAMEWORK: "batches choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
     " logbook merge nearest openapi operations plural ports preflight problems proposals redaction rollout select spec"
     " states task times",
     FRAMEWORK
@@ -315,7 +315,7 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
+    "batches bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
     " logbook merge nearest plural ports preflight proposals redaction rollout select settings spec states task times wakeup"
     " whole_file",
     "rights",

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from builders import World, job, of, rows, turn
+from daqsched.batches import depths, divide, sizes
 from daqsched.confirm import NotConfirmed
 from daqsched.engine import commands, events
 from daqsched.engine.rollout_steps import outcome_of
@@ -25,11 +26,8 @@ from daqsched.rollout import (
     Strategy,
     batches_words,
     check,
-    depths,
-    divide,
     limit_words,
     parse_batches,
-    sizes,
     words,
 )
 from daqsched.spec import Spec

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from daqsched.batches import _natural
 from daqsched.errors import DaqschedError
 from daqsched.hosts import expand, fold
 from daqsched.limits import whole
-from daqsched.rollout import _natural, parse_batches
+from daqsched.rollout import parse_batches
 from daqsched.terminal.heat import _natural as natural_values
 from daqsched.times import moment, span
 

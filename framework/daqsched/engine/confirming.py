@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Optional
 
 from daqsched import confirm, farm_parts
+from daqsched.batches import depths, divide
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
-from daqsched.rollout import Strategy, depths, divide
+from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER
 
 #: Which jobs each job comes after.

@@ -7,6 +7,7 @@ from typing import Literal, Optional
 
 import msgspec
 
+from daqsched.batches import depths, divide
 from daqsched.confirm import ALL
 from daqsched.engine import commands, desired, events
 from daqsched.engine.commands import BATCHES, BEFORE, OUTCOMES, ROLLOUT
@@ -26,8 +27,6 @@ from daqsched.rollout import (
     State,
     Strategy,
     batches_words,
-    depths,
-    divide,
     outcome,
 )
 from daqsched.spec import FORWARDER, JobSpec, Spec, decode, encode

@@ -1,9 +1,9 @@
 """`daqsched serve`: the thread that owns the engine, what answers on its sockets, several daemons as one.
 
 The daemon: `start` puts it together, `daemon` is the loop (over `queue_items`; a `performer` carries out what the
-engine commands), `term` what a leader consists of, `ensemble` and `standby` are for several, who know one another by
-`peers` and `peer_token`. `guards` asks a rollout's guards, `expiry` deletes old lines; `chronicle` and `log` say what
-was.
+engine commands), `term` what a leader consists of, `ensemble` and `standby` (whose answers are each a
+`passed_answer`) are for several, who know one another by `peers` and `peer_token`. `guards` asks a rollout's guards,
+`expiry` deletes old lines; `chronicle` and `log` say what was.
 
 Its sockets: `socketfile` makes the one in the file system, `serving` answers on all of them, `admission` takes
 connections in by the `connection_budget`, `connections` ends what takes too long, at the `read_pace`; each request

@@ -17,15 +17,14 @@ from typing import Any, Optional
 import httpx
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.responses import Response
 
-from daqsched.limits import whole
 from daqsched.protocol import API, AuditCopied, Problem, RightsAnswer
 from daqsched.serve import peer_token
 from daqsched.serve.audit_copied import CopyWatch
 from daqsched.serve.connections import SOCKET
 from daqsched.serve.http import Caller, account_of, caller_of, grants_now
+from daqsched.serve.passed_answer import PassedAnswer
 from daqsched.serve.peers import Identity
 from daqsched.serve.refusals import refused
 from daqsched.serve.streams import EVENTS, Streams
@@ -182,7 +181,7 @@ class Standby:
                     logger.debug("the client left before the end of an answer of %s", leader.name)
                 await found.aclose()
 
-        passed = _Passed(pieces(), found.status_code)
+        passed = PassedAnswer(pieces(), found.status_code)
         # one by one: a header may be there twice
         passed.raw_headers = [
             (name.lower(), value)
@@ -308,19 +307,6 @@ class Standby:
         )
         asked.headers[word.header] = peer_token.sign(self._identity.key, word)
         return await self._http.send(asked, stream=True)
-
-
-class _Passed(StreamingResponse):
-    """Complete with the last byte that it announces, and not a moment later: who has read it may ask the next at once."""
-
-    async def stream_response(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        left = whole(self.headers.get("content-length", "")) or -1
-        async for piece in self.body_iterator:
-            left -= len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": left != 0})
-        if left != 0:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _small(caller: Caller) -> Request:

@@ -7,13 +7,14 @@ from typing import Any, Callable, Optional
 
 import msgspec
 
+from daqsched.batches import depths, divide
 from daqsched.digests import run_digests
 from daqsched.engine.desired import may_fail_again, tries_again
 from daqsched.engine.machine import given_back
 from daqsched.engine.resources import Offer
 from daqsched.hosts import expand
 from daqsched.merge import Desired
-from daqsched.rollout import Strategy, depths, divide
+from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.views.placement import refusals
 from daqsched.views.plan import Change, Plan

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Callable, NamedTuple, Optional
 
+from daqsched.batches import depths, divide
 from daqsched.engine.instance import Key
 from daqsched.hosts import fold
 from daqsched.limits import some
 from daqsched.preflight import HostQuery, Question, asked_of, probe_of
-from daqsched.rollout import Strategy, depths, divide
+from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, JobSpec, Spec
 from daqsched.views.estimate import starting
 from daqsched.views.plan import Plan
