@@ -15,7 +15,7 @@ import pytest
 from builders import job
 from daqsched import protocol
 from daqsched.engine import repeats
-from daqsched.engine.repeats import MOST_KEYS, REMEMBERED_S
+from daqsched.engine.repeats import MOST_EACH, MOST_KEYS, REMEMBERED_S
 from daqsched.serve.idempotency import Repeats
 from daqsched.spec import Spec
 from direct import AtOnce, Direct
@@ -140,13 +140,33 @@ def test_keys_are_forgotten_after_an_hour_and_by_number() -> None:
     """They are no history."""
     farm = AtOnce().engine
     for number in range(MOST_KEYS + 100):
-        repeats.done(farm, repeats.Terms(str(number)), 1000.0)
-    assert len(farm.done_keys) == MOST_KEYS and str(MOST_KEYS + 99) in farm.done_keys
+        repeats.done(farm, repeats.Terms(f"{number % 50}.{number}"), 1000.0)
+    assert len(farm.done_keys) == MOST_KEYS and f"49.{MOST_KEYS + 99}" in farm.done_keys
     repeats.done(farm, repeats.Terms("new"), 1001.0 + REMEMBERED_S)
     assert list(farm.done_keys) == ["new"]
     repeats.restored(farm, b"nonsense")
     assert "one that is repeated is done again" in farm.troubles[-1]
     assert len(Repeats()._known) == 0
+
+
+def test_whoever_sends_any_number_of_keys_makes_nobody_elses_be_forgotten() -> None:
+    """Done or refused: he has a share of what is remembered, in the daemon's memory and in the state."""
+    made = Direct()
+
+    async def run() -> None:
+        body = msgspec.json.encode(protocol.NoteRequest("beam is back"))
+        first = await made.ask(made.caller("unix:a"), "POST", "/note", b"", body, idempotency_key="k")
+        for number in range(MOST_KEYS + 1):
+            words = "" if number % 2 else "x"
+            flood = msgspec.json.encode(protocol.NoteRequest(words))
+            await made.ask(made.caller("unix:b"), "POST", "/note", b"", flood, idempotency_key=str(number))
+        again = await made.ask(made.caller("unix:a"), "POST", "/note", b"", body, idempotency_key="k")
+        assert again.body == first.body
+
+    asyncio.run(run())
+    assert sum(one.message == "beam is back" for one in made.engine.logbook) == 1
+    whose = [key.partition(".")[0] for key in made.engine.done_keys]
+    assert sorted(whose.count(one) for one in set(whose)) == [1, MOST_EACH]
 
 
 # ------------------------------------------------------------------------------------------------ for a state of the farm

@@ -5,6 +5,7 @@ The keys of what was done are saved with what they did: who asks again after a r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
 import msgspec
@@ -16,14 +17,14 @@ from daqsched.errors import DoneBefore, PreconditionFailed
 from daqsched.limits import brief
 from daqsched.spec import EMPTY
 
-#: So many keys are remembered, and for so long.
-MOST_KEYS, REMEMBERED_S = 500, 3600.0
+#: So many keys are remembered, of all and of one person, and for so long.
+MOST_KEYS, MOST_EACH, REMEMBERED_S = 500, 100, 3600.0
 
 
 class Terms(NamedTuple):
     """On which a request is made."""
 
-    #: Which request of whom it is; empty: it has no key, and is done as often as it comes.
+    #: Which request of whom it is, ``WHO.WHICH``; empty: it has no key, and is done as often as it comes.
     key: str = ""
     #: Digests of specs: it is meant for a farm with one of them in force; empty: with any.
     only_for: tuple[str, ...] = ()
@@ -61,10 +62,20 @@ def ensure(farm: Farm, terms: Terms, now: float) -> None:
         )
 
 
+def forgotten(known: Iterable[str], key: str) -> list[str]:
+    """Which of those that are known, the oldest first, make room for another one: of who has his share, his own."""
+    every = list(known)
+    whose = key.partition(".")[0]
+    mine = [one for one in every if one.partition(".")[0] == whose]
+    return mine[: max(0, len(mine) + 1 - MOST_EACH)] or every[: max(0, len(every) + 1 - MOST_KEYS)]
+
+
 def done(farm: Farm, terms: Terms, now: float) -> None:
     """It was, and is saved with what it did."""
     if not terms.key:
         return
-    kept = [(key, at) for key, at in farm.done_keys.items() if now - at <= REMEMBERED_S]
-    farm.done_keys = {**dict(kept[-MOST_KEYS + 1 :]), terms.key: now}
+    kept = {key: at for key, at in farm.done_keys.items() if now - at <= REMEMBERED_S}
+    for key in forgotten(kept, terms.key):
+        del kept[key]
+    farm.done_keys = {**kept, terms.key: now}
     farm.out.append(commands.SaveDocument(commands.KEYS))

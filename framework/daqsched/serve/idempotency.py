@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple, Optional
 from starlette.requests import Request
 from starlette.responses import Response
 
-from daqsched.engine.repeats import MOST_KEYS, REMEMBERED_S, Terms
+from daqsched.engine.repeats import REMEMBERED_S, Terms, forgotten
 from daqsched.errors import UserError
 from daqsched.serve.refusals import refused
 
@@ -56,7 +56,7 @@ def _key_of(request: Request) -> str:
         raise UserError(f"Idempotency-Key is there once, with 1 to {KEY_LETTERS} printable letters")
     who = request.scope["caller"].who
     # nobody's key is another's, and who is in another group meanwhile does nothing twice
-    return _digest(repr((who.name, who.identities, given[0])).encode())
+    return f"{_digest(repr((who.name, who.identities)).encode())}.{_digest(given[0].encode())}"
 
 
 def _digests_of(given: list[str]) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class Repeats:
             return refused("invalid", str(error))
         query = request.scope["query_string"]
         what = _digest(request.scope["path"].encode() + b"?" + query + b"\0" + await request.body())
-        self._forget()
+        self._forget(key)
         known = self._known.get(key)
         if known is not None and known.what != what:
             return refused("key-reused", "another request was made with this Idempotency-Key: each has one of its own")
@@ -105,10 +105,14 @@ class Repeats:
             first.answer.set_result(_Answered(found.status_code, list(found.raw_headers), body))
         return found
 
-    def _forget(self) -> None:
+    def _forget(self, key: str) -> None:
+        """What is too old, and what makes room for one that is not known."""
         until = self._clock() - REMEMBERED_S
-        while self._known and (len(self._known) >= MOST_KEYS or next(iter(self._known.values())).at < until):
+        while self._known and next(iter(self._known.values())).at < until:
             self._known.popitem(last=False)
+        if key not in self._known:
+            for one in forgotten(self._known, key):
+                del self._known[one]
 
 
 def _digest(data: bytes) -> str:
