@@ -156,6 +156,7 @@ export interface Selected {
   agent_before?: string;
   count: number;
   dependents?: string[];
+  forwarders?: number;
   others?: number;
   rejected?: [string, string, string][];
   waiting?: [string, string, string][];

@@ -15,7 +15,7 @@ from builders import job, offer
 from daqsched.cli import main
 from daqsched.cli.completion import states_offered
 from daqsched.engine import events
-from daqsched.spec import Spec
+from daqsched.spec import FORWARDER, ForwarderSpec, Spec
 from daqsched_executor.contract import Exit, Report
 from served import Serve
 from verbs import verbs
@@ -73,7 +73,10 @@ def test_start_counts_nothing_that_waits_for_a_persons_word(serve: Serve, run: R
     others = (job("readout", "hlt01"), job("evb", "hlt03"))
     serve.client.apply(Spec(jobs=(job("rc", "hlt02", replaces=("rc",)), *others)))
     said = run("start", "rc@hlt02")
-    assert "0 may run" in said and "can't be reached; `daqsched start rc@hlt02 --anyway` starts it all the same" in said
+    assert (
+        "None may run yet" in said
+        and "can't be reached; `daqsched start rc@hlt02 --anyway` starts it all the same" in said
+    )
     assert "1 may run" in (said := run("start", "rc@hlt02", "--anyway")) and "reached" not in said
     serve.client.apply(Spec(jobs=(job("rc", "hlt[02-03]", replaces=("rc",)), *others)))
     assert (
@@ -94,23 +97,27 @@ def test_what_can_not_be_reached_is_told_with_what_happens_and_when(serve: Serve
     (task,) = (one for one in serve.edge.launched() if one.startswith("readout@"))
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_UNREACHABLE"))
     said = run("start", "*")
-    assert "0 may run" in said and "evb@hlt01 does not start now, as hlt01 has not answered the master for" in said
+    assert (
+        "None may run yet" in said and "evb@hlt01 does not start now, as hlt01 has not answered the master for" in said
+    )
     assert "it does when hlt01 is back" in said and "it may run on there, or starts anew, when hlt01 is back" in said
     said = run("hold", "readout")
     assert "it is told when hlt01 is back" in said and "not confirmed" not in said
     said = run("stop", "readout", "--yes")
     assert (
-        "0 told to stop" in said and "can't be reached, as hlt01 has" in said and "it ends when hlt01 is back" in said
+        "None was told to stop" in said
+        and "can't be reached, as hlt01 has" in said
+        and "it ends when hlt01 is back" in said
     )
     said = run("start", "readout")
-    assert "0 may run" in said and "it ends there and starts anew, when hlt01 is back" in said
+    assert "None may run yet" in said and "it ends there and starts anew, when hlt01 is back" in said
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_RUNNING", uuid="u"))
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="u"))
     serve.settle()
     assert "2 may run; `daqsched status '*'` shows them." in run("start", "*")
     serve.daemon.put(events.Disconnected())
     said = run("start", "*")
-    assert "0 may run" in said and "does not start now, as there is no connection to the master m:5050" in said
+    assert "None may run yet" in said and "does not start now, as there is no connection to the master m:5050" in said
 
 
 def test_start_says_what_waits_for_another_that_somebody_stopped(serve: Serve, run: Run) -> None:
@@ -133,7 +140,7 @@ def test_start_says_what_waits_for_another_that_somebody_stopped(serve: Serve, r
     assert "3 may run" in run("start", "nsm", "ro")
     run("aside", "hlt02", "--for", "1h", "--yes")
     said = run("start", "ro@hlt02")
-    assert "0 may run" in said and "hlt02 is set aside by" in said
+    assert "None may run yet" in said and "hlt02 is set aside by" in said
     assert "hlt01: not set aside, nothing was given back" in run("return", "hlt02", "hlt01", status=2)
 
 
@@ -505,3 +512,66 @@ def test_incidents_of_a_selection(serve: Serve, run: Run, words: tuple[str, ...]
     if not jobs:
         assert "No program of good has died that nobody asked to end." in run("incidents", *words)
     assert "no job or host matches nobody" in run("incidents", "nobody", status=2)
+
+
+def test_a_restart_of_what_is_stopped_says_that_it_stays_so(serve: Serve, run: Run) -> None:
+    """All of it, or some: whose it is, and what starts it."""
+    launched(serve, "readout", "evb")
+    serve.daemon.put(events.Held((("readout", "hlt01"),), "alice", "cabling"))
+    (task,) = (one for one in serve.edge.launched() if one.startswith("readout@"))
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="k"))
+    serve.settle()
+    why = "readout@hlt01 was stopped by alice: cabling, and stays so: `daqsched start readout@hlt01` starts it"
+    assert f"nothing was restarted: {why}" in run("restart", "readout", status=5)
+    said = run("restart", "*", "--yes")
+    assert why in said and "ollout 1 of a restart" in said and "1 instance on 1 host" in said
+    assert "nothing that runs matches nosuch" in run("restart", "nosuch", status=2)
+
+
+def test_a_second_stop_keeps_the_first_one_s_reason(serve: Serve, run: Run) -> None:
+    """Whose it is stands beside a number that is not all."""
+    launched(serve, "readout", "evb")
+    serve.daemon.put(events.Held((("readout", "hlt01"),), "alice", "cabling"))
+    said = run("stop", "*", "-m", "mine")
+    assert "1 told to stop; " in said and "readout@hlt01 was stopped by alice: cabling" in said
+    assert "None was told to stop." in run("stop", "readout", "-m", "mine")
+    (task,) = (one for one in serve.edge.launched() if one.startswith("readout@"))
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="k"))
+    serve.settle()
+    assert "STOPPED" in (said := run("status", "readout")) and "by alice: cabling" in said
+
+
+def test_what_is_told_to_stop_counts_forwarders_and_says_so(serve: Serve, run: Run) -> None:
+    """They are of no job file, and the question before leaves them out."""
+    forwarder = ForwarderSpec(name=FORWARDER, argv=("x",), hosts=("hlt01",))
+    serve.daemon.put(events.JobsApplied(Spec(jobs=(job(), forwarder)), "root", ""))
+    serve.settle()
+    assert "2 told to stop, with 1 forwarder of lines; `daqsched start '*'`" in run("stop", "*")
+    assert "1 told to stop; " in run("stop", "readout")
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    assert "2 may run, with 1 forwarder of lines; " in run("start", "*")
+
+
+def test_borrow_with_its_words_swapped_says_which_comes_first(serve: Serve, run: Run) -> None:
+    """Also JOB@HOST, as all else takes it; another refusal is told as it is."""
+    serve.client.apply(Spec(jobs=(job(),)))
+    assert "hlt01 is one and readout a job on it: `daqsched borrow hlt01 readout`" in run(
+        "borrow", "readout", "hlt01", status=2
+    )
+    assert "the host comes first: `daqsched borrow hlt01 readout`" in run("borrow", "readout@hlt01", "x", status=2)
+    assert "hlt01 is not set aside: `daqsched aside hlt01 --for 2h` does" in run("borrow", "hlt01", "readout", status=5)
+    assert "hlt02 is not a job of readout" in run("borrow", "readout", "hlt02", status=5)
+
+
+@pytest.mark.parametrize("words", ["snooze --for 1h", "wake", "retry"])
+def test_an_order_that_nobody_took_says_so_and_has_a_status_of_its_own(serve: Serve, run: Run, words: str) -> None:
+    """No sentence counts to 0."""
+    serve.client.apply(Spec(jobs=(job(),)))
+    verb, *more = words.split()
+    said = run(verb, "readout", *more, status=4)
+    assert (
+        " 0 " not in said
+        and "none was asked" in said
+        or "no snooze was ended" in said
+        or "no checks are snoozed" in said
+    )

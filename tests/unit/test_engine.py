@@ -484,6 +484,33 @@ def test_a_back_off_in_place_shows_the_time_that_is_left_now() -> None:
     assert row(world).reason == f"{why}; starts again in 3.0 s (4 restarts so far)"
 
 
+def test_a_back_off_in_place_that_is_overdue_says_that_nothing_is_heard_of_it() -> None:
+    """Its host died, which the master says a minute later; and what backs off beside what is lost starts when the host is back."""
+    world = World()
+    world.start(job(), job("evb"))
+    report = Report("backoff", restarts=1, until=world.now + 8.0, last_exit=Exit(world.now, 0.5, code=1))
+    task = world.task_of("readout")
+    world.say(events.TaskReported(task, "agent-hlt01", "TASK_STARTING", "", by_executor=True, data=report.to_json()))
+    assert "starts again in 8.0 s" in row(world).reason
+    world.now += 18.0
+    assert "starts again in 0.00 s" in row(world).reason, "a message may be under way"
+    world.now += 20.0
+    due = (
+        "exit code 1 after 0.50 s; a start was due 30.0 s ago (1 restart so far), and its executor says nothing of it: "
+    )
+    assert row(world).reason == f"{due}is hlt01 up?"
+    world.say(events.Disconnected())
+    assert row(world).reason.startswith(f"{due}no connection to the master")
+    world.register()
+    world.report(task, "TASK_UNREACHABLE")
+    for _ in range(9):
+        if row(world, "evb").state != "BACKOFF":
+            world.offers()
+            world.report(world.task_of("evb"), "TASK_FAILED", message="exit code 1")
+    back = "; starts again when hlt01 is back, as hlt01 has not answered the master for "
+    assert row(world, "evb").state == "BACKOFF" and back in row(world, "evb").reason
+
+
 def test_progress_is_complete_only_when_all_run_what_was_applied() -> None:
     """An old version that still runs is not what was asked for."""
     world = World()

@@ -11,7 +11,7 @@ import click
 
 from daqsched.cli.completion import names
 from daqsched.cli.root import connect, main
-from daqsched.errors import NotRunning, Unreachable
+from daqsched.errors import NotRunning, Refused, Unreachable, UserError
 from daqsched.foreign import Printing
 from daqsched.settings import Where
 from daqsched.terminal.out import say, show
@@ -38,7 +38,16 @@ def borrow(path: Where, host: str, job: str, command: Sequence[str], raw: bool) 
     """
     client = connect(path)
     host = host.lstrip("@")
-    answer = client.borrow(job, host, command)
+    if "@" in host:
+        name, _, host = host.partition("@")
+        raise UserError(f"the host comes first: `{shlex.join(['daqsched', 'borrow', host, name])}`")
+    try:
+        answer = client.borrow(job, host, command)
+    except Refused as error:
+        if not client.status([f"{host}@{job}"]).rows:
+            raise
+        right = shlex.join(["daqsched", "borrow", job, host])
+        raise UserError(f"the host comes first, {job} is one and {host} a job on it: `{right}`") from error
     say(f"Running on {host}: {' '.join(answer.argv)}  (Ctrl-C ends it)", err=True)
     if answer.console:
         say(f"Nothing is typed into it here: `daqsched console {shlex.quote(f'{job}@{host}')}` does.", err=True)

@@ -234,10 +234,12 @@ def restart(
     With --wait it ends with status 4 where the restart is paused, was aborted, or not all runs in time.
     """
     from daqsched.rollout import ONE_BY_ONE
+    from daqsched.terminal.rejected import show_rejected
 
     strategy = strategy_of(ONE_BY_ONE, batches, ready, pause_after) or ONE_BY_ONE
     client = connect(path)
     answer = confirmed(lambda agreed: client.restart(select, message, strategy, agreed), yes, stops)
+    show_rejected(answer.rejected)
     if not wait or not as_json:
         _show_rollout(answer, as_json)
     if wait:

@@ -31,6 +31,7 @@ from daqsched.cli.waiting import SETTLE_S, follow, wait_options
 from daqsched.errors import NotRunning, UserError
 from daqsched.farm_parts import NO_PART, called
 from daqsched.limits import some
+from daqsched.plural import plural
 from daqsched.settings import Where
 from daqsched.terminal.out import canvas, print_json, say
 from daqsched.terminal.unmatched import say_unmatched
@@ -214,9 +215,9 @@ def stop(path: Where, select: Sequence[str], message: str, yes: bool, stops: Opt
 
     client = connect(path)
     answer = confirmed(lambda agreed: client.stop(select, message, agreed), yes, stops)
-    say(
-        f"{answer.count - len(answer.waiting)} told to stop; `daqsched start {shlex.join(select)}` lets them run again."
-    )
+    told = answer.count - len(answer.waiting)
+    again = f"{_with_forwarders(answer)}; `daqsched start {shlex.join(select)}` lets them run again"
+    say(f"{told} told to stop{again}." if told else "None was told to stop.")
     show_rejected([*answer.waiting, *answer.rejected])
     if answer.dependents:
         say(
@@ -248,7 +249,8 @@ def hold(path: Where, select: Sequence[str], message: str) -> None:
         if not open_ or time.monotonic() > end:
             break
         seen = client.progress(select, most=0, seen=seen, wait_s=0.5).progress.version
-    say(f"{answer.count} held; `daqsched start {shlex.join(select)}` lets them run again.")
+    again = f"; `daqsched start {shlex.join(select)}` lets them run again"
+    say(f"{answer.count} held{again}." if answer.count else "None was held.")
     if open_:
         raise NotRunning(f"not confirmed by the executors of {some(open_)}: they are told again until they are")
 
@@ -263,7 +265,14 @@ def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> 
     from daqsched.terminal.rejected import show_rejected
 
     answer = connect(path).start(select, everyones=everyones, anyway=anyway)
-    say(f"{answer.count - len(answer.waiting)} may run; `daqsched status {shlex.join(select)}` shows them.")
+    may = answer.count - len(answer.waiting)
+    shows = f"{_with_forwarders(answer)}; `daqsched status {shlex.join(select)}` shows them"
+    say(f"{may} may run{shows}." if may else "None may run yet.")
     show_rejected([*answer.waiting, *answer.rejected])
     if answer.others:
         say(f"`daqsched start --all {shlex.join(select)}` lets run what others have stopped, too.", err=True)
+
+
+def _with_forwarders(answer: Any) -> str:
+    """What the number has that a question before it left out, and that no job file names."""
+    return f", with {plural(answer.forwarders, 'forwarder')} of lines" if answer.forwarders else ""

@@ -14,6 +14,7 @@ from daqsched.cli.options import at_least, json_option, message_option
 from daqsched.cli.root import connect, main
 from daqsched.errors import NotRunning
 from daqsched.foreign import joined, paint
+from daqsched.plural import plural
 from daqsched.settings import Where
 from daqsched.terminal.out import colours, print_json, say
 from daqsched.terminal.rejected import show_rejected
@@ -49,9 +50,10 @@ def snooze(path: Where, select: Sequence[str], length: str, check: str, message:
     answer = connect(path).order(select, "snooze", check, until, message)
     show_rejected(answer.rejected)
     if not answer.accepted:
-        raise NotRunning("no check rests")
+        raise NotRunning(f"no checks are snoozed: `daqsched status {shlex.join(select)}` shows what runs")
     end = times.clock(until)
-    say(f"Checks of {len(answer.accepted)} are snoozed until {end}; `daqsched wake {shlex.join(select)}` ends it.")
+    of = plural(len(answer.accepted), "instance")
+    say(f"Checks of {of} are snoozed until {end}; `daqsched wake {shlex.join(select)}` ends it.")
 
 
 @main.command()
@@ -63,7 +65,9 @@ def wake(path: Where, select: Sequence[str], check: str, message: str) -> None:
     """End a snooze."""
     answer = connect(path).order(select, "wake", check, 0.0, message)
     show_rejected(answer.rejected)
-    say(f"Checks of {len(answer.accepted)} count again.")
+    if not answer.accepted:
+        raise NotRunning(f"no snooze was ended: `daqsched status {shlex.join(select)}` shows whose checks are snoozed")
+    say(f"Checks of {plural(len(answer.accepted), 'instance')} count again.")
 
 
 class Acted(msgspec.Struct):

@@ -48,7 +48,7 @@ def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> st
     if state == "STOPPING":
         return _why_stopping(farm, instance)
     if state == "BACKOFF" and task.report is not None:
-        return _why_backing_off(task.report, task.message, tense)
+        return _why_backing_off(farm, instance, task.report, task.message, tense)
     if state in ("RUNNING", "UNHEALTHY"):
         hold = instance.record.hold
         held = f"held by {hold.user}, so it is not started again" if hold is not None and hold.spares else ""
@@ -74,7 +74,8 @@ def _why_no_task(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> 
     if state in ("FAILED", "FINISHED"):
         return record.last_end
     if state == "BACKOFF":
-        return f"{failed}; starts again {tense.at(record.due)}"
+        away, back = out_of_reach(farm, instance, tense)
+        return f"{failed}; starts again {f'{back}, as {away}' if away else tense.at(record.due)}"
     return _why_waiting(farm, instance, tense)
 
 
@@ -126,8 +127,13 @@ def _how_it_runs(task: Task, state: Shown, tense: Tense) -> str:
     return "; ".join(filter(None, [report.lacks, report.says, last]))
 
 
-def _why_backing_off(report: Report, said: str, tense: Tense) -> str:
-    """``exit code 1 after 0.02 s; starts again in 3.1 s (4 restarts so far)``, as of now and not of when it was said.
+#: So many seconds after a start was due an executor that says nothing of it is told of as silent.
+OVERDUE_S = 10.0
+
+
+def _why_backing_off(farm: Farm, instance: Instance, report: Report, said: str, tense: Tense) -> str:
+    """``exit code 1 after 0.02 s; starts again in 3.1 s (4 restarts so far)``, as of now and not of when it was said: a host that
+    is away is not known as such for a minute or more.
 
     The reason is the executor's own word, which knows more than the exit: why there was no start at all, or a hint.
     """
@@ -136,6 +142,9 @@ def _why_backing_off(report: Report, said: str, tense: Tense) -> str:
     if not how:
         return said
     times = f" ({report.restarts} restart{'s' if report.restarts > 1 else ''} so far)" if report.restarts else ""
+    if not tense.kept and tense.now - report.until > OVERDUE_S:
+        asks = no_master(farm) or f"is {instance.host} up?"
+        return f"{how}; a start was due {tense.ago(report.until)}{times}, and its executor says nothing of it: {asks}"
     return f"{how}; starts again {tense.at(report.until)}{times}"
 
 

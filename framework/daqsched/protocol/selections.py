@@ -35,6 +35,8 @@ class Selected(msgspec.Struct):
     #: Of a replace: which agent is the host now, and which was; empty: a daemon before that does not say.
     agent: str = ""
     agent_before: str = ""
+    #: How many of those counted are forwarders of lines, which are no programs of the job file's.
+    forwarders: int = 0
 
 
 class OrderRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -13,11 +13,12 @@ from starlette.routing import Route
 from daqsched.engine import events
 from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
-from daqsched.engine.instance import Key
-from daqsched.errors import UserError
+from daqsched.engine.instance import Instance, Key
+from daqsched.errors import Refused, UserError
 from daqsched.hosts import expand
 from daqsched.limits import some
 from daqsched.logbook import MOST, LogbookEntry
+from daqsched.plural import plural
 from daqsched.protocol import (
     AsideAnswer,
     AsideRequest,
@@ -43,6 +44,7 @@ from daqsched.serve.plans import check_way
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.requested import requested
 from daqsched.serve.sight import Sight, seen_of, sight_of, sight_then
+from daqsched.spec import FORWARDER
 from daqsched.views.status import all_keys, why_not_ready
 from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
 
@@ -136,16 +138,27 @@ class OperatorRoutes:
         which_of(request, "number")
         check_way(body.strategy)
 
+        stopped: dict[Key, str] = {}
+
         def running(engine: Engine, now: float) -> list[Key]:
-            return [key for key, one in engine.instances.items() if one.record.task is not None]
+            stopped.update((key, _why_stopped(one)) for key, one in engine.instances.items() if _is_stopped(one))
+            return [key for key, one in engine.instances.items() if one.record.task is not None or key in stopped]
 
         def none(words: str) -> str:
             return f"nothing that runs matches {words}: `daqsched status` lists what does"
 
-        keys = await self._chosen(request, body.select, running, none)
-        return await self._steered(
+        chosen = await self._chosen(request, body.select, running, none)
+        keys = tuple(key for key in chosen if key not in stopped)
+        left = [(*key, stopped[key]) for key in chosen if key in stopped]
+        if not keys:
+            job, host, why = left[0]
+            more = f"; {plural(len(left) - 1, 'other', 'is', 'are')} stopped, too" if len(left) > 1 else ""
+            raise Refused(f"nothing was restarted: {job}@{host} {why}{more}")
+        answer = await self._steered(
             request, events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops)
         )
+        answer.rejected = left
+        return answer
 
     # ------------------------------------------------------------------ programs
 
@@ -171,7 +184,15 @@ class OperatorRoutes:
         rejected, waiting = accepted.rejected, accepted.waiting
         if sight is not None:
             rejected, waiting = tuple(sight.triples(rejected)), tuple(sight.triples(waiting))
-        return Selected(len(accepted.keys), list(rejected), dependents, accepted.others, waiting=list(waiting))
+        late = {(job, host) for job, host, _ in accepted.waiting}
+        return Selected(
+            len(accepted.keys),
+            list(rejected),
+            dependents,
+            accepted.others,
+            waiting=list(waiting),
+            forwarders=sum(key[0] == FORWARDER and key not in late for key in accepted.keys),
+        )
 
     async def _chosen(
         self,
@@ -275,6 +296,17 @@ class OperatorRoutes:
         if not hosts:
             raise UserError("no host is named")
         return hosts
+
+
+def _is_stopped(instance: Instance) -> bool:
+    """Whether it does not run because somebody has to start it."""
+    return instance.record.task is None and instance.record.hold is not None and instance.job is not None
+
+
+def _why_stopped(instance: Instance) -> str:
+    hold = instance.record.hold
+    why = str(hold) if hold is not None and hold.user else "waits for its first start by hand"
+    return f"{why}, and stays so: `daqsched start {instance}` starts it"
 
 
 def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
