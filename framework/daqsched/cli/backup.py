@@ -24,8 +24,8 @@ from daqsched.terminal.out import say
 def backup(path: Where, file: Path, offline: bool, state: str, state_credentials: Optional[Path]) -> None:
     """Write all that must survive into FILE: revisions, what runs where, who stopped what.
 
-    The daemon is asked, and goes on meanwhile; it gives it to root and its own account alone. FILE is readable by its owner
-    alone: it holds the jobs' environment, secrets included.
+    The daemon is asked, and goes on meanwhile; it gives it to admins, or without `serve --rights` to root and its own account.
+    FILE is readable by its owner alone: it holds the jobs' environment, secrets included.
     """
     from daqsched.store.backup import contents_of, pack, unpack
 

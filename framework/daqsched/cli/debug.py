@@ -50,7 +50,8 @@ def debug(path: Where, file: Optional[Path], timeout: float) -> None:
     """Write what helps to find a fault into FILE, for whoever is asked for help.  [default: daqsched-debug-TIME.tar.gz]
 
     It has status, reasons, stories, incidents, history, notes, versions, the jobs without the values of their environment,
-    and logs of daemon, executors and Mesos agents; those of daemon and agents are for root and the daemon's own account alone.
+    and logs of daemon, executors and Mesos agents; those of daemon and agents are for admins, or without `serve --rights` for
+    root and the daemon's own account.
     What could not be obtained is said, and is in CONTENTS.txt. Look at it before you send it: programs print what they like.
     """
     from daqsched.bundle import Bundle, name_at

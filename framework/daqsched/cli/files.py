@@ -77,8 +77,8 @@ def show(path: Where, file: Path, select: str, settings: Sequence[str], part: Op
     """Show what FILE becomes: all of it, one JOB, or what the executor of JOB@HOST would be told. Offline.
 
     Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0. In the place of FILE may stand
-    the number of a revision, which the daemon is asked for: it hides values of environment variables from all but root and
-    its own account.
+    the number of a revision, which the daemon is asked for: it hides values of environment variables from all but admins, or
+    without `serve --rights` from all but root and its own account.
     """
     from daqsched.farm_parts import called, of_part, read
     from daqsched.jobfile.differences import changed

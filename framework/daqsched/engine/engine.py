@@ -171,14 +171,19 @@ class Engine(Farm):
 
     def _answer(self, event: events.Event, now: float, grants: Optional[Grants], terms: repeats.Terms) -> Verdict:
         try:
-            permission.ensure(self, event, grants)
-            repeats.ensure(self, terms, now)
-            control_steps.ensure(self, event, grants, now)
+            self.ensure_may_ask(event, grants, terms, now)
             accepted = _HANDLERS[type(event)](self, event, now) or Accepted()
             repeats.done(self, terms, now)
             return accepted
         except DaqschedError as error:
             return error.with_traceback(None)  # which would hold what the handler had in its hands
+
+    def ensure_may_ask(self, event: events.Event, grants: Optional[Grants], terms: repeats.Terms, now: float) -> None:
+        """Raise `DaqschedError` where it is refused before it is looked at whether it could be done: for want of a right, as it was
+        done before, or as somebody else is in control. Changes nothing."""
+        permission.ensure(self, event, grants)
+        repeats.ensure(self, terms, now)
+        control_steps.ensure(self, event, grants, now)
 
     def check(self) -> None:
         """Raise AssertionError where the indexes and the instances do not agree."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Optional
+from typing import Optional, Union
 
 import msgspec
 from msgspec import structs
@@ -71,11 +71,15 @@ def _is_used(farm: Farm, host: str) -> bool:
     return any(host in hosts for hosts in farm.order.desired.values())
 
 
+def _no_job(event: Union[events.Borrowed, events.BorrowEnded]) -> Refused:
+    return Refused(f"{event.job} is not a job of {event.host}: `daqsched status @{event.host}` lists them")
+
+
 def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
     """One of its jobs runs once, with nobody to come after or before it."""
     instance = farm.instances.get((event.job, event.host))
     if instance is None or instance.job is None:
-        raise Refused(f"{event.job} is not a job of {event.host}: `daqsched status @{event.host}` lists them")
+        raise _no_job(event)
     if instance.record.borrow is not None:
         raise Refused(f"{instance} is run by hand already, by {instance.record.borrow.user}")
     if not instance.aside:
@@ -107,7 +111,9 @@ def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
 def borrow_ended(farm: Farm, event: events.BorrowEnded, now: float) -> Accepted:
     """Its task ends; then it is as before, see `given_back`. Nothing to do where it has ended already: it concerns none."""
     instance = farm.instances.get((event.job, event.host))
-    if instance is None or instance.record.borrow is None:
+    if instance is None:
+        raise _no_job(event)
+    if instance.record.borrow is None:
         return Accepted()
     confirm_ends(farm, event.agreed, (instance,))
     _end_borrow(farm, instance, now)

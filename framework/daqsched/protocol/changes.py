@@ -103,8 +103,8 @@ class HistoryAnswer(msgspec.Struct):
 
 
 class RevisionAnswer(msgspec.Struct):
-    """GET /v1/revisions/NUMBER; 0 is the one in force. Values of environment variables are hidden (`redaction`) from all but root
-    and the daemon's own account."""
+    """GET /v1/revisions/NUMBER; 0 is the one in force. Values of environment variables are hidden (`redaction`) from all but
+    admins; without rights, root and the daemon's own account."""
 
     head: RevisionHead
     spec: Spec

@@ -16,7 +16,6 @@ from starlette.responses import Response
 
 from daqsched import __version__, openapi
 from daqsched.engine.engine import Engine
-from daqsched.errors import Refused
 from daqsched.mesos.agents import Agents
 from daqsched.protocol import Info, LogAnswer
 from daqsched.serve.audit_api import AuditRoutes
@@ -26,7 +25,17 @@ from daqsched.serve.choices_api import ChoiceRoutes
 from daqsched.serve.console_api import ConsoleRoutes
 from daqsched.serve.control_api import ControlRoutes
 from daqsched.serve.daemon import Daemon
-from daqsched.serve.http import RIGHTS_S, Caller, caller_of, no_such_thing, route, sees_all, still_permitted
+from daqsched.serve.http import (
+    RIGHTS_S,
+    Caller,
+    caller_of,
+    ensure_insider,
+    no_such_thing,
+    permit,
+    route,
+    sees_all,
+    still_permitted,
+)
 from daqsched.serve.idempotency import Repeats
 from daqsched.serve.lines_api import LineRoutes
 from daqsched.serve.log import RECENT
@@ -55,6 +64,9 @@ _openapi = cache(lambda: openapi.text().encode())
 
 #: The longest that a progress request may be kept waiting for a change.
 MOST_WAIT_S = 30.0
+
+#: What the log of a daemon or an agent is, to whom it is refused.
+_LOGS = "a log of daemon or agents may hold what is not for everybody"
 
 Body = TypeVar("Body")
 
@@ -143,28 +155,22 @@ class Api:
         return Response(await asyncio.to_thread(_openapi), media_type="application/json")
 
     async def backup(self, request: Request) -> Response:
-        if not self._may_see(caller_of(request)):
-            raise Refused(
-                "a backup holds the environment of all jobs, which may be secret: only root and the account of this daqsched "
-                f"serve (uid {os.geteuid()}) are given one"
-            )
+        self._ensure_insider(request, "a backup holds the environment of all jobs, which may be secret")
+        permit(request, "environment")
         found = await self._ask(lambda engine, now: (self._daemon.contents(), now))
         return Response(await asyncio.to_thread(pack, *found), media_type="application/octet-stream")
 
     async def log(self, request: Request) -> LogAnswer:
-        self._may_read_logs(request)
+        self._ensure_insider(request, _LOGS)
         return LogAnswer(RECENT.lines())
 
     async def agent_log(self, request: Request) -> LogAnswer:
-        self._may_read_logs(request)
+        self._ensure_insider(request, _LOGS)
         return LogAnswer(await self._sandboxes.agent_log(request.path_params["host"]))
 
-    def _may_read_logs(self, request: Request) -> None:
-        if not self._may_see(caller_of(request)):
-            raise Refused(
-                "logs of daemon and agents may hold what is not for everybody: only root and the account of this daqsched "
-                f"serve (uid {os.geteuid()}) are given them"
-            )
+    def _ensure_insider(self, request: Request, what: str) -> None:
+        caller = caller_of(request)
+        ensure_insider(caller, self._may_see(caller), what)
 
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""

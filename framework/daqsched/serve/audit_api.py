@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -16,7 +15,7 @@ from daqsched.errors import Refused
 from daqsched.protocol import AuditAnswer
 from daqsched.serve.audit import REFUSED, Audit
 from daqsched.serve.audit_trail import page
-from daqsched.serve.http import caller_of, is_owner, permit, route, whose
+from daqsched.serve.http import caller_of, ensure_insider, is_owner, permit, route, whose
 from daqsched.serve.planning import Turns
 from daqsched.serve.request_body import count_of, number_of, text_of
 
@@ -38,11 +37,7 @@ class AuditRoutes:
     async def audit(self, request: Request) -> AuditAnswer:
         caller = caller_of(request)
         permit(request, "audit")
-        if caller.grants is None and not is_owner(caller.uid):
-            raise Refused(
-                "the audit file says what everybody asked for: only root and the account of this daqsched serve "
-                f"(uid {os.geteuid()}) are given it"
-            )
+        ensure_insider(caller, is_owner(caller.uid), "the audit file says what everybody asked for")
         audit: Optional[Audit] = request.scope.get("audit")
         if audit is None:
             raise Refused("this daemon writes no audit file")

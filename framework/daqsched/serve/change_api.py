@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from daqsched import farm_parts
 from daqsched.choices import ChoiceSet
-from daqsched.engine import control_steps, events, permission
+from daqsched.engine import events, permission
 from daqsched.engine.applying import outcome
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
@@ -25,6 +25,7 @@ from daqsched.saved_choices import SavedChoices, of_revision
 from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_of, route, user_of, whose
+from daqsched.serve.idempotency import terms_of
 from daqsched.serve.looking import Looking, Newer
 from daqsched.serve.only import ensure_means
 from daqsched.serve.planning import Deadline, Planning, Turns
@@ -152,8 +153,7 @@ class ChangeRoutes:
         # what would be refused anyway is, before anybody looks
         def refused(engine: Engine, now: float) -> None:
             remember(request, engine.spec)
-            permission.ensure(engine, asked, grants_of(request))
-            control_steps.ensure(engine, asked, grants_of(request), now)
+            engine.ensure_may_ask(asked, grants_of(request), terms_of(request), now)
             outcome(engine, event)
 
         return await self._looking.look(user_of(request), about, refused)

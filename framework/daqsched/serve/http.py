@@ -147,6 +147,15 @@ def permit(request: Request, verb: str, target: Target = FARM) -> None:
         raise Refused(why, verb)
 
 
+def ensure_insider(caller: Caller, sees: bool, what: str) -> None:
+    """Raise where nobody has said who may what, and the caller could not read the state itself (``sees``); ``what`` is not for
+    others, and why."""
+    if caller.grants is None and not sees:
+        raise Refused(
+            f"{what}: without `serve --rights` only root and the account of this daqsched serve (uid {os.geteuid()}) are given it"
+        )
+
+
 def permit_some(request: Request, verb: str) -> None:
     """The same where the caller may it of nothing at all: before it is said whether what was asked for is there."""
     grants = grants_of(request)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from starlette.requests import Request
 
+from daqsched.engine.instance import Key
 from daqsched.errors import MatchesNothing
 from daqsched.hosts import expand
 from daqsched.jobfile.conflicts import check
@@ -23,16 +24,28 @@ async def ensure_means(request: Request, ask: Ask, planning: Planning, spec: Spe
     """Raise `MatchesNothing` where a word fits nothing of the file and nothing that whoever asks sees of the farm."""
     if not only:
         return
-    seen = await seen_of(request, ask, lambda engine, now: all_keys(engine))
+    idle, fits, caller = Idle(only), selection(only), whose(request)
 
-    def work(deadline: Deadline) -> None:
+    def look(keys: Iterable[Key], deadline: Deadline) -> None:
+        for key in deadline.each(keys):
+            if not idle:
+                return
+            if fits(*key):
+                idle.see(*key)
+
+    def in_file(deadline: Deadline) -> list[Key]:
         check(spec)
         named = [(job.name, host) for job in spec.jobs for host in ("", *deadline.each(expand(job.hosts)))]
-        idle, fits = Idle(only), selection(only)
-        for keys in (named, seen):
-            for key in deadline.each(keys if idle else ()):
-                if fits(*key):
-                    idle.see(*key)
+        look(named, deadline)
+        return named
+
+    named = await planning.do(caller, in_file)
+    if not idle:
+        return  # the engine is not asked
+    seen = await seen_of(request, ask, lambda engine, now: all_keys(engine))
+
+    def on_farm(deadline: Deadline) -> None:
+        look(seen, deadline)
         # where these are the file does not say
         elsewhere = [FORWARDER, *(job.name for job in spec.jobs if not job.hosts)]
         lost = [word for word in idle.words if not _may_mean(word, elsewhere)]
@@ -42,7 +55,7 @@ async def ensure_means(request: Request, ask: Ask, planning: Planning, spec: Spe
                 f"nothing was done: --only {some(lost, ' ')} matches nothing of the file or the farm{meant}"
             )
 
-    await planning.do(whose(request), work)
+    await planning.do(caller, on_farm)
 
 
 def _may_mean(word: str, jobs: Sequence[str]) -> bool:
