@@ -1,4 +1,5 @@
-"""The engine's own cost, without Mesos: what a step takes on farms of different sizes, in microseconds.
+"""The engine's own cost, without Mesos: what a step takes on farms of different sizes, in microseconds of
+CPU time, as others may be at work.
 
     python bench/engine.py [HOSTS ...]
 
@@ -43,9 +44,9 @@ class Bench:
 
     def say(self, event: events.Event) -> float:
         """Seconds that the engine took."""
-        began = time.perf_counter()
+        began = time.process_time()
         todo = self.engine.handle(event, self.now).commands
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         for command in todo:
             if isinstance(command, commands.Launch):
                 self.ends += [task.payload.task_id for task in command.tasks]
@@ -84,13 +85,30 @@ class Bench:
             launched += count
             self.now += 1.0
 
+    def changed(self, rounds: int = 2000) -> tuple[float, float]:
+        """A program ends, so that one instance changes: the median of such a step without what looks for what people see of it
+        (`Changed`, its story), and with it; by turns, each step on a host of its own."""
+        transitions = self.engine.transitions
+        looks = transitions.of_step
+        found: dict[bool, list[float]] = {False: [], True: []}
+        for number, host in enumerate(self.hosts[:rounds]):
+            task, looking = self.engine.instances["job01", host].task, bool(number % 2)
+            ended = events.TaskReported(task.id, task.agent_id, "TASK_FAILED", "exit code 1", by_executor=True)
+            if not looking:
+                transitions.of_step = lambda now: ()  # type: ignore[method-assign]  # to leave it out
+            found[looking].append(self.say(ended))
+            transitions.of_step = looks  # type: ignore[method-assign]
+            if not looking:
+                transitions.of_step(self.now)  # what it left out, so that the next step finds all as it is
+        return statistics.median(found[False]), statistics.median(found[True])
+
     def one_by_one(self, step: Callable[[str], object], rounds: int = 200) -> float:
         """The median of what a step that concerns one host takes."""
         found = []
         for host in self.hosts[:: max(1, len(self.hosts) // rounds)][:rounds]:
-            began = time.perf_counter()
+            began = time.process_time()
             step(host)
-            found.append(time.perf_counter() - began)
+            found.append(time.process_time() - began)
         return statistics.median(found)
 
 
@@ -117,6 +135,10 @@ def measure(hosts: int) -> dict[str, float]:
         bench.run()
 
     found["a death: report, offer, report"] = bench.one_by_one(fail)
+    without, whole = bench.changed()
+    found["a program ends, without what looks for `Changed`"] = without
+    found["a program ends"] = whole
+    found["which is for its `Changed`"] = whole - without
     new = JobSpec(name="new", argv=("/bin/true",), hosts=("ctl",))
     found["apply of a new job on one host"] = bench.say(events.JobsApplied(Spec(jobs=(*bench.jobs, new)), "me"))
     # each launch is looked at once, and all tasks are asked about every ten minutes
