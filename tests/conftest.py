@@ -9,12 +9,14 @@ import signal
 import sys
 import time
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from beside import ENGINES, beside, machines
 from examples import examples, left_out
+from left_files import left_in, own_folder, remove
 
 # a busy machine is no failure
 settings.register_profile("daqsched", deadline=None, max_examples=examples(100))
@@ -87,14 +89,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 #: How long after its limit a test that could not be interrupted, or whose teardown hangs then, ends its process.
 BEYOND_S = 300.0
+#: The temporary folder of all processes of this run.
+_temporary = pytest.StashKey[Path]()
 #: stderr as it is while no test captures it; where threads are is told there.
 _stderr = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """SIGUSR1 asks a process of pytest where each of its threads is (`scripts/test`)."""
+    """SIGUSR1 asks a process of pytest where each of its threads is (`scripts/test`). Those of one run share a temporary folder."""
+    if not hasattr(config, "workerinput"):
+        config.stash[_temporary] = own_folder(os.environ)
     config.stash[_stderr] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
     faulthandler.register(signal.SIGUSR1, file=config.stash[_stderr], all_threads=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing that a test left there stays."""
+    if _temporary in config.stash:
+        remove(config.stash[_temporary])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -160,6 +172,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         other.wait()
         terminalreporter.section(f"beside the tests: {other.name}")
         terminalreporter.write(other.log.read_text(encoding="utf-8", errors="replace"))
+    left = left_in(terminalreporter.config.stash[_temporary])
+    if left:
+        terminalreporter.section("left in the temporary folder, and removed")
+        terminalreporter.write_line("\n".join(left))
     if phases:
         terminalreporter.section("where the time went")
         for name, _, seconds in [*phases, ("tests", "=", f"{time.monotonic() - BEGAN:.0f}")]:
