@@ -397,6 +397,33 @@ sys.exit(main())
 """
 
 
+@pytest.mark.parametrize("console", [False, True])
+def test_what_copies_is_there_again_while_the_program_runs(agent: FakeAgent, tmp_path: Path, console: bool) -> None:
+    """A program runs for months, and the machine had no room for a moment."""
+    often = BUSY.format(number=errno.EAGAIN).replace(
+        "from daqsched_executor.__main__",
+        "from daqsched_executor.run import moving\nmoving.KEEP_S = 0.2\nfrom daqsched_executor.__main__",
+    )
+    executor = ExecutorUnderTest(agent, tmp_path / "sandbox", (sys.executable, "-c", often))
+    full, log = tmp_path / "sandbox" / "full", executor.log
+    try:
+        argv = ("/bin/sh", "-c", "while sleep 0.05; do echo x; done")
+        executor.launch(Payload("readout@hlt01.1", "readout", "hlt01", argv, console=console))
+        program = executor.running().pid
+        for times in (1, 2):
+            (copier,) = until(lambda: relays(executor), "relay")
+            full.touch()
+            os.kill(copier, signal.SIGKILL)
+            until(lambda: log().count("nothing keeps them then") == times, "word of it")  # noqa: B023
+            assert relays(executor) == []
+            full.unlink()
+            until(lambda: log().count("kept again") == times, "another relay")  # noqa: B023
+            assert executor.running().pid == program
+    finally:
+        executor.end()
+    wait_for_the_end_of_drains(executor)
+
+
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.EIO])
 @pytest.mark.parametrize("console", [False, True])
 def test_what_copies_is_there_again_at_the_next_start(

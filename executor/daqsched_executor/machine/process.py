@@ -142,13 +142,20 @@ class Program:
                 from daqsched_executor.machine.relay import Relay  # not those in containers
 
                 self.relay = Relay(self._output, run_id, self._say)
+            if self.relay.process:
+                self.runners.add(self.relay.process)
         else:
-            self.relay.renew()
-        if self.relay.process:
-            self.runners.add(self.relay.process)
+            self.keep()
         if self.terminal is not None:
             self.terminal.begin()
         return self.relay.ends
+
+    def keep(self) -> None:
+        """Have a relay process where there is none (any more), if that can be now."""
+        assert self.relay is not None
+        self.relay.renew()
+        if self.relay.process:
+            self.runners.add(self.relay.process)
 
     def emptied(self) -> list[Event]:
         """Whether the program, or somebody, emptied what it prints to."""

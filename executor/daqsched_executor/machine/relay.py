@@ -179,8 +179,8 @@ class Relay:
         self.process = self._begin()
 
     def renew(self) -> None:
-        """Before another start: have a process where there is none any more. What was in the way may have passed; where it has not,
-        that was said."""
+        """Have a process where there is none (any more): before another start, and now and then while something is printed. What
+        was in the way may have passed; where it has not, that was said."""
         if self.process:
             return
         try:

@@ -239,7 +239,7 @@ class Run:
             if self._moving is None and self._program.relay is not None:
                 from daqsched_executor.run.moving import Moving  # programs in containers have none
 
-                self._moving = Moving(self._loop, self._program.relay)
+                self._moving = Moving(self._loop, self._program.relay, self._program.keep)
             self._look_s = FIRST_LOOK_S
             self._look_at = self._loop.now() + FIRST_LOOK_S
             if self._program.talk >= 0:
