@@ -6,7 +6,7 @@ import hashlib
 import platform
 from pathlib import Path
 
-from release.packages import PACKAGES, Package, script, version_for
+from release.packages import PACKAGES, PLACE, Package, script, version_for
 from release.pythons import DEBIAN
 from release.source import Source
 from release.steps import run
@@ -54,10 +54,15 @@ def _control(source: Source, package: Package, root: Path, version: str, archite
         (folder / "conffiles").write_text("".join(f"/{name}\n" for name in package.kept))
     sums = [f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(root)}\n" for path in files]
     (folder / "md5sums").write_text("".join(sums))
-    for name, kind, when in (("postinst", "post", "configure"), ("prerm", "gone", "remove")):
-        body = script(source, package.name, kind)
+    into = "place" if (root / PLACE).is_dir() else ""
+    for name, script_of, kind, when in (
+        ("preinst", into, "pre", "install|upgrade"),
+        ("postinst", package.name, "post", "configure"),
+        ("prerm", package.name, "gone", "remove"),
+    ):
+        body = script(source, script_of, kind)
         if body:
-            (folder / name).write_text(f'#!/bin/sh\nset -e\n[ "$1" = {when} ] || exit 0\n{body}')
+            (folder / name).write_text(f"#!/bin/sh\nset -e\ncase $1 in {when}) ;; *) exit 0 ;; esac\n{body}")
             (folder / name).chmod(0o755)
     folder.chmod(0o755)
     for name in ("control", "conffiles", "md5sums"):

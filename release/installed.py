@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from release.image import debian
@@ -69,6 +70,21 @@ class Root:
         (self.folder / STATE).parent.mkdir(mode=0o700)
         (self.folder / STATE).write_text("what it knows")
 
+    def refuses(self, install: Callable[[], object]) -> None:
+        """Raises `ReleaseError` where packages are unpacked over what `scripts/install` made."""
+        marker = self.folder / "opt/daqsched/pyvenv.cfg"
+        marker.parent.mkdir()
+        marker.write_text("")
+        try:
+            install()
+        except ReleaseError as error:
+            if "no package made it" not in str(error):
+                raise
+        else:
+            raise ReleaseError("packages are installed over what scripts/install made")
+        marker.unlink()
+        marker.parent.rmdir()  # nothing else is in there
+
     def kept(self, name: str = "etc/daqsched/serve.env") -> None:
         """Raises `ReleaseError` where setting or state is not as it was."""
         if MASTER not in (self.folder / name).read_text() or (self.folder / STATE).read_text() != "what it knows":
@@ -81,6 +97,8 @@ def try_debs(debs: Sequence[Path], later: Sequence[Path], versions: tuple[str, s
         return say("not root: the packages were not installed")
     root = Root(scratch / "debian")
     names = [path.name.partition("_")[0] for path in debs]
+    with step("over what scripts/install made the packages are not installed"):
+        root.refuses(partial(root.apt, debs[:2]))
     with step(f"{', '.join(names)} are installed in a fresh Debian 12, and run there"):
         root.apt(debs)
         root.look(versions[0])
@@ -134,7 +152,9 @@ def try_rpms(
     root = Root(scratch / "rpm")
     rpm: list[str | Path] = ["rpm", "--root", root.folder, "--nodeps"]
     names = [path.name.partition(f"-{versions[0]}")[0] for path in rpms]
-    with step(f"{', '.join(names)} as RPM: unpacked, run by Python 3.9, upgraded, put back, removed"):
+    with step(f"{', '.join(names)} as RPM: refused, unpacked, run by Python 3.9, upgraded, put back, removed"):
+        for one in rpms[:2]:
+            root.refuses(partial(run, [*rpm, "-i", one]))
         run([*rpm, "-i", *rpms])
         root.look(versions[0])
         run([*rpm, "-V", *names])

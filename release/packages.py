@@ -110,6 +110,7 @@ def _of_other_pythons(version: str) -> Callable[[str, list[str]], set[str]]:
 
 
 def script(source: Source, package: str, kind: str) -> str:
-    """What is run after it was unpacked (``post``), or before it is taken away (``gone``); empty where nothing is."""
+    """What is run after it was unpacked (``post``), or before it is taken away (``gone``); empty where nothing is. Before anything
+    goes to `PLACE`: ``place``, ``pre``."""
     place = source.folder / "release" / "packages" / f"{package}.{kind}"
     return place.read_text() if place.exists() else ""

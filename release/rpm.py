@@ -42,13 +42,14 @@ def spec(source: Source, staged: Path) -> str:
         "STAGED": lambda name: str(staged),
         "SUMMARY": lambda name: packages[name].summary,
         "TEXT": lambda name: packages[name].text,
+        "PRE": lambda name: script(source, "place", "pre").rstrip(),
         "POST": lambda name: script(source, name, "post").rstrip(),
         "GONE": lambda name: script(source, name, "gone").rstrip(),
         "FILES": lambda name: _files(packages[name], staged / name),
     }
     text = (source.folder / "release" / "packages" / "daqsched.spec").read_text()
     head, _, rest = text.partition("\n")  # the first line explains the words
-    named = r"\b(SUMMARY|TEXT|POST|GONE|FILES) ([a-z-]+)$"
+    named = r"\b(SUMMARY|TEXT|PRE|POST|GONE|FILES) ([a-z-]+)$"
     rest = re.sub(named, lambda found: lines[found[1]](found[2]), rest, flags=re.MULTILINE)
     return re.sub(r"\b(VERSION|PYTHON|STAGED)\b", lambda found: lines[found[1]](""), rest)
 

@@ -11,7 +11,9 @@ from release.steps import ReleaseError, run, say
 
 #: The one place.
 VERSION_FILE = "executor/daqsched_executor/__init__.py"
-_VERSION = re.compile(r'^__version__ = "([0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)?)"$', re.MULTILINE)
+_VERSION = re.compile(
+    r'^__version__ = "([0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)?(?:\+[a-z0-9.]+)?)"$', re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def of_commit(checkout: Path, folder: Path) -> Source:
     run(["git", "-C", checkout, "-c", "tar.umask=0022", "archive", "-o", archive, "HEAD"])
     run(["tar", "-xpf", archive, "-C", folder])
     archive.unlink()
+    run([checkout / "scripts" / "version", "--commit", folder])
     epoch = int(run(["git", "-C", checkout, "log", "-1", "--format=%ct"]))
     return Source(folder, epoch, version_of(folder))
 
@@ -55,7 +58,7 @@ def of_commit(checkout: Path, folder: Path) -> Source:
 def next_of(source: Source, folder: Path) -> Source:
     """The same files with a later version: to try an upgrade with."""
     shutil.copytree(source.folder, folder, symlinks=True)
-    later = f"{source.version.partition('.post')[0]}.post1"
+    later = f"{re.split(r'[.]post|[+]', source.version)[0]}.post1"
     place = folder / VERSION_FILE
     place.write_text(_VERSION.sub(f'__version__ = "{later}"', place.read_text()))
     return Source(folder, source.epoch, version_of(folder))

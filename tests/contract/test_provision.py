@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +123,17 @@ def test_on_a_machine_with_rpm_the_other_column_of_packages_is_asked_for(tmp_pat
     assert (
         asked.startswith("-q -y install python3.11 ") and "java-17-openjdk-headless" in asked and "openssl" not in asked
     )
+
+
+def test_an_account_that_is_there_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Its number and its group, which may have another name: no group of the account's own name is asked for."""
+    nobody = pwd.getpwnam("nobody")
+    group = grp.getgrgid(nobody.pw_gid).gr_name
+    assert group != "nobody"
+    (tmp_path / "owned").write_text("")
+    steps = ("put {}/file nobody 640 <<<text", "folder {}/folder nobody 750", "owner {}/owned nobody")
+    code = "; ".join(["account nobody /", *(step.format(tmp_path) for step in steps)])
+    assert run(code)[-1] == "changed 3 things" and run(code) == ["unchanged"]
+    for path in tmp_path.iterdir():
+        assert (path.owner(), path.group()) == ("nobody", group)
+    assert pwd.getpwnam("nobody") == nobody

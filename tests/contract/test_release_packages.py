@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from daqsched_executor import __version__
 from release import deb, folder, packages, pythons, rpm
 from release.pythons import DEBIAN, EL
-from release.source import Source
+from release.source import VERSION_FILE, Source, next_of, of_commit, version_of
 from release.steps import ReleaseError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -117,7 +119,7 @@ def test_dpkg_reads_what_must_be_kept_and_needed(source: Source, folders: tuple[
         "daqsched": ["/etc/daqsched/serve.env", "/etc/daqsched/audit-copy.env", "/etc/profile.d/daqsched.sh"],
         "daqsched-forward": ["/etc/daqsched/forward.yaml"],
     }
-    for name in ("postinst", "prerm"):
+    for name in ("preinst", "postinst", "prerm"):
         script = tmp_path / "staged" / "daqsched" / "DEBIAN" / name
         subprocess.run(["sh", "-n", str(script)], check=True, timeout=60)
         # what dpkg calls it for besides changes nothing
@@ -149,8 +151,113 @@ def test_the_recipe_of_rpm_names_each_file_once_and_keeps_the_same_settings(
     assert "%config(noreplace) %attr(600,root,root) /etc/daqsched/serve.env" in rows
     assert "Requires: python(abi) = 3.9\n" in text and f"Version: {__version__}\n" in text
     assert "useradd --system --user-group --groups daq" in text
-    for word in ("SUMMARY", "TEXT", "POST", "GONE", "FILES", "STAGED"):
+    assert text.count("%pre\n") == text.count("%pre -n daqsched-executor\n") == 1
+    assert text.count("pyvenv.cfg") == 2  # before each that goes to /opt/daqsched
+    for word in ("SUMMARY", "TEXT", "PRE", "POST", "GONE", "FILES", "STAGED"):
         assert f"{word} " not in text
+
+
+#: What is in the folder before -> whether packages are unpacked there.
+BEFORE: dict[str, bool] = {"": True, "./": True, "pyvenv.cfg": False, "bin/daqsched": False, "lib/left": False}
+
+
+@pytest.mark.skipif(not shutil.which("dpkg-deb") or os.geteuid() != 0, reason="Debian's tool, by root")
+@pytest.mark.parametrize("order", [("daqsched-executor", "daqsched"), ("daqsched", "daqsched-executor")])
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_folder_that_is_not_of_packages_is_refused(
+    source: Source, folders: tuple[Path, Path], tmp_path: Path, before: str, order: tuple[str, str]
+) -> None:
+    """By dpkg in an empty root: nothing is unpacked over what no package made, whichever package comes first. All else goes on, an
+    upgrade, too, but for a folder that is both. And `scripts/install` refuses what is of packages."""
+    staged(source, folders, DEBIAN, tmp_path / "staged")
+    debs = {path.name.partition("_")[0]: path for path in deb.make_debs(source, tmp_path / "staged", tmp_path)}
+    root = tmp_path / "root"
+    for name in ("info", "updates"):
+        (root / "var/lib/dpkg" / name).mkdir(parents=True)
+    (root / "var/lib/dpkg/status").write_text("")
+    place = root / "opt/daqsched"
+    if before:
+        os.makedirs(os.path.dirname(f"{place}/{before}"))
+    if before and before != "./":
+        (place / before).write_text("")
+
+    def unpack(*names: str) -> subprocess.CompletedProcess[str]:
+        # scripts run outside, and find the root by DPKG_ROOT
+        argv = ["dpkg", f"--root={root}", "--force-script-chrootless", "--force-unsafe-io", "--unpack"]
+        argv += [str(debs[name]) for name in names]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+
+    done = unpack(*order)
+    assert (done.returncode == 0) == BEFORE[before], done.stderr
+    assert (place / "bin/daqsched-executor").exists() == BEFORE[before]
+    if not BEFORE[before]:
+        assert done.stderr.count("/opt/daqsched is there, and no package made it") == 2
+        place.rename(root / "opt/daqsched.before")
+        assert unpack(*order).returncode == 0
+    assert unpack(*order).returncode == 0, "an upgrade"
+    (place / "pyvenv.cfg").write_text("")
+    assert unpack(*order).returncode != 0, "both are in there"
+    # the other way round
+    query = tmp_path / "dpkg-query"
+    query.write_text(f'#!/bin/sh\nexec {shutil.which("dpkg-query")} --root={root} "$1" "${{2#{root}}}"\n')
+    query.chmod(0o755)
+    argv = [str(ROOT / "scripts/install"), "daqsched-executor", str(place)]
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is of packages (" in done.stderr and "upgrade these, or remove them first" in done.stderr
+
+
+def test_the_version_of_a_commit_rises_and_names_it(tmp_path: Path) -> None:
+    """As pip and dpkg compare versions, up to the next number; with its tag it is the release. What was edited is called
+    so, and copies are told: a release's is of what was committed alone."""
+    checkout = tmp_path / "checkout"
+    for name in ("scripts/version", VERSION_FILE):
+        (checkout / name).parent.mkdir(parents=True)
+        shutil.copy(ROOT / name, checkout / name)
+    number = version_of(checkout)
+
+    def said(argv: list[str], environ: dict[str, str]) -> str:
+        return subprocess.run(argv, env=environ, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+    def git(*words: str, time: int = 0) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        environ = {**os.environ, "GIT_AUTHOR_DATE": f"{time} +0900", "GIT_COMMITTER_DATE": f"{time} +0900"}
+        return said(["git", "-C", str(checkout), *who, *words], environ)
+
+    def version(*words: str) -> str:
+        return said([str(checkout / "scripts/version"), *words], {**os.environ, "TZ": "Asia/Tokyo"})
+
+    assert version() == number, "no commit is known"
+    git("init", "-q")
+    git("add", ".")
+    found = [number]
+    for time in (1_700_000_000, 1_700_000_001, 1_703_980_800):
+        git("commit", "-q", "--allow-empty", "-m", "more", time=time)
+        found.append(version())
+    head = git("rev-parse", "HEAD")
+    assert (
+        found[1].startswith(f"{number}+git20231114221320.g") and found[3] == f"{number}+git20231231000000.g{head[:8]}"
+    )
+    file = checkout / VERSION_FILE
+    file.write_text(file.read_text() + "# edited\n")
+    found += [f"{found[3]}.edited", f"{number}.post1"]
+    assert version() == found[4]
+    copy = tmp_path / "copy"
+    shutil.copytree(checkout, copy)
+    version(str(copy))
+    assert version_of(copy) == found[4] and version() == found[4]
+    assert found == sorted(set(found), key=Version)
+    versions = [packages.version_for(one) for one in found]
+    if shutil.which("dpkg"):
+        for one, other in zip(versions, versions[1:]):
+            subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=True, timeout=60)
+    made = of_commit(checkout, tmp_path / "made")
+    assert (made.version, made.epoch) == (found[3], 1_703_980_800)
+    assert next_of(made, tmp_path / "next").version == found[5]
+    git("tag", f"v{number}")
+    assert (version("--commit"), version()) == (number, found[4])
+    assert of_commit(checkout, tmp_path / "tagged").version == number
 
 
 def test_what_comes_before_a_release_is_older_than_it() -> None:

@@ -50,9 +50,16 @@ SESSIONS = [
         "test $(stat -c %a:%U /etc/daqsched/audit-copy.env) = 600:root\nsystemctl is-a-unit daqsched-audit-copy",
     ),
     Session(
-        "docs/operate/farm.md",
-        ("iptables -A OUTPUT",),
-        "iptables -S OUTPUT | tail -2 | sed 's/.*-j //' | tr '\\n' ' ' | grep -q '^ACCEPT REJECT'",
+        "docs/operate/install.md",
+        ("iptables -N DAQ",),
+        "iptables -S INPUT | grep -qx -- '-A INPUT -j DAQ' && test $(iptables -S DAQ | grep -c -- '-j RETURN') = 6\n"
+        "test $(iptables -S DAQ | tail -7 | grep -c -- '-j REJECT') = 7",
+    ),
+    Session(
+        "docs/operate/install.md",
+        ("getent passwd 970",),
+        "test $(id -u daq) = 970 && test $(id -gn daq) = daq",
+        before="userdel daq; mount -t tmpfs memory /home",
     ),
     Session(
         "docs/operate/security.md",
@@ -130,6 +137,15 @@ ELSEWHERE = {
         "docs/operate/install.md",
         "daqsched preflight",
     ): "a farm, on which tests/cluster/test_pages.py types these of other pages",
+    (
+        "docs/operate/install.md",
+        "getent hosts",
+    ): "machines with names: tests/machines/ finds them, and agent.sh its own",
+    ("docs/operate/install.md", "nc -zv"): "asks other machines; the rules are typed here",
+    ("docs/operate/install.md", ".venv/bin/daqcluster machines parts"): MACHINES,
+    ("docs/operate/install.md", "for host in hlt{01..20}"): MACHINES,
+    ("docs/operate/install.md", "systemctl disable --now"): PACKAGES,
+    ("docs/operate/install.md", "mv /opt/daqsched /opt/daqsched.mixed"): PACKAGES,
     ("docs/operate/install.md", "docker build"): "the trial of a release (release/image.py) builds and runs it",
     (
         "docs/operate/rights.md",

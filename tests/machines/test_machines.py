@@ -17,7 +17,6 @@ from typing import Any, Callable
 import pytest
 
 from daqcluster.machines.secrets import PAGE_FILE
-from daqsched_executor import __version__
 from farm import BIN
 from machines.counting import Ledger, Watch, check_lines, missing, quiet
 from machines.machines import AGENTS, CONTROLS, Machines
@@ -214,9 +213,10 @@ def test_elasticsearch_comes_back_and_what_waited_is_stored(farm: Machines, stor
 def test_an_upgrade_and_the_way_back_are_noticed_by_no_program(farm: Machines, story: Story) -> None:
     """The next version of `serve` and executor on all machines, then the version before; forwarders keep their pids, too."""
     pids, forwarders = farm.pids(), farm.forwarders()
+    before = farm.crew("--version").split()[-1]
     ways: tuple[tuple[str, Callable[[], str]], ...] = (
         ("99.0.0", lambda: farm.take("99.0.0")),
-        (__version__, lambda: farm.vagrant("provision")),
+        (before, lambda: farm.vagrant("provision")),
     )
     for version, provision in ways:
         said = provision()

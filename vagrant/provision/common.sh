@@ -29,7 +29,7 @@ finish() {
 # put FILE OWNER[:GROUP] MODE: the file has what standard input says
 put() {
   local file=$1 owner=$2 mode=$3 new
-  [[ $owner = *:* ]] || owner=$owner:$owner
+  [[ $owner = *:* ]] || owner=$owner:$(id -gn "$owner")
   new=$(mktemp "$file.XXXXXX")
   cat >"$new"
   chown "$owner" "$new"
@@ -44,15 +44,17 @@ put() {
 
 # owner FILE ACCOUNT
 owner() {
-  [ "$(stat -c '%U:%G' "$1")" != "$2:$2" ] || return 0
-  chown "$2:$2" "$1"
+  local owner
+  owner=$2:$(id -gn "$2")
+  [ "$(stat -c '%U:%G' "$1")" != "$owner" ] || return 0
+  chown "$owner" "$1"
   did "$1"
 }
 
 # folder PATH OWNER[:GROUP] MODE
 folder() {
   local path=$1 owner=$2 mode=$3
-  [[ $owner = *:* ]] || owner=$owner:$owner
+  [[ $owner = *:* ]] || owner=$owner:$(id -gn "$owner")
   [ -d "$path" ] && [ "$(stat -c '%U:%G %a' "$path")" = "$owner $mode" ] && return
   install -d -o "${owner%:*}" -g "${owner#*:}" -m "$mode" "$path"
   did "$path"

@@ -38,6 +38,8 @@ def make(folder: Path, say: Say) -> dict[str, Path]:
     for path, names in (("provision", None), ("jobs", None), ("source", _SOURCES)):
         root = CHECKOUT / "vagrant" if path == "provision" else CHECKOUT
         mirror(root, names or (path,), folder / path if names else folder)
+    # of a commit that is no release: with the commit in its version
+    subprocess.run([CHECKOUT / "scripts" / "version", folder / "source"], check=True)
     # its links lead out of the tree, which is mounted elsewhere
     _same(CHECKOUT / "jobs" / "cvmfs", folder / "cvmfs", lambda place, names: set(), follow=True)
     mirror(CHECKOUT / "vagrant" / "daqcluster", ("webui", "hanging.py"), folder)
