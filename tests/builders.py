@@ -13,13 +13,14 @@ from msgspec.structs import replace
 from daqsched import farm_parts
 from daqsched.confirm import EndLimit
 from daqsched.engine import commands, confirming, events
-from daqsched.engine.changes import GONE, MOST_WORDS, TELLING, Changed
+from daqsched.engine.changes import GONE, MOST_WORDS, TELLING, Changed, shortened
 from daqsched.engine.clock_shifts import TOLERANCE_S
 from daqsched.engine.commands import (
     ASIDE,
     BATCHES,
     BEFORE,
     DURATIONS,
+    EFFECTS,
     HOLDS,
     NAMES,
     OUTCOMES,
@@ -288,12 +289,13 @@ class World:
         """The reason of a change, had it been made a second later."""
         if change.after not in TELLING:
             return ""
-        return reason_of(
+        reason = reason_of(
             self.engine,
             self.engine.instances[change.key],
             cast(Shown, change.after),
             Tense(change.at + 1.0, kept=True),
-        )[:MOST_WORDS]
+        )
+        return shortened(reason, MOST_WORDS)
 
     def _all(self) -> tuple[object, ...]:
         """What the engine would save."""
@@ -303,7 +305,7 @@ class World:
             records,
             {
                 name: engine.document(name)
-                for name in (ROLLOUT, BATCHES, BEFORE, ASIDE, DURATIONS, HOLDS, NAMES, OUTCOMES, STARTED)
+                for name in (ROLLOUT, BATCHES, BEFORE, ASIDE, DURATIONS, HOLDS, NAMES, OUTCOMES, STARTED, EFFECTS)
             },
             engine.revision,
         )

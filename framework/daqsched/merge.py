@@ -44,6 +44,18 @@ class Desired:
         there = self.variants.get(name)
         return there.get(host) or self.jobs.get(name) if there is not None else self.jobs.get(name)
 
+    def forms(self, name: str) -> list[JobSpec]:
+        """The job once for each way that it is, with the hosts where it is so; what goes wherever its attributes are has none
+        but where it is another one."""
+        job, others = self.jobs[name], self.variants.get(name, {})
+        if not others:
+            return [job]
+        alike: dict[bytes, tuple[JobSpec, list[str]]] = {}
+        for host in expand(job.hosts) if job.hosts else others:
+            there = others.get(host, job)
+            alike.setdefault(canonical(there), (there, []))[1].append(host)
+        return [*([] if job.hosts else [job]), *(_on(one, names) for one, names in alike.values())]
+
     def agrees(self, name: str, other: Desired) -> bool:
         """Whether both say the same of this job, on all of its hosts."""
         return self.jobs.get(name) == other.jobs.get(name) and self.variants.get(name) == other.variants.get(name)

@@ -25,6 +25,10 @@ Key = tuple[str, str]
 State = Literal["running", "paused", "done", "aborted", "rolled-back"]
 
 
+#: Why a rollout is paused that was told to.
+AS_ASKED = ", as asked for"
+
+
 class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What `Rollout(...)` of a job file says; the defaults are those of a rollout that somebody asks for by name."""
 
@@ -111,6 +115,11 @@ class Rollout(msgspec.Struct):
         """Whether nothing will come of it any more."""
         return self.state in ("done", "aborted", "rolled-back")
 
+    @property
+    def as_asked(self) -> bool:
+        """Whether it is paused where it was told to."""
+        return self.why.endswith(AS_ASKED)
+
 
 class RolloutOutcome(msgspec.Struct, frozen=True):
     """How far the rollout of a revision has come, or how it ended: what is kept of it when others have followed."""
@@ -195,7 +204,8 @@ def words(rollout: Rollout) -> str:
     if rollout.state == "aborted":
         return f"{head} was aborted {where}, {rollout.why}{_after_abort(rollout)}"
     if rollout.state == "rolled-back":
-        return f"{head} went back {where}, {rollout.why}"
+        then = f"; what it changed is to be what ran at revision {rollout.before}" if rollout.before else ""
+        return f"{head} went back {where}, {rollout.why}{then}"
     if rollout.unreached:
         where = fold(rollout.unreached[:MOST_NAMED]) + (" and more" if len(rollout.unreached) > MOST_NAMED else "")
         return (
@@ -244,6 +254,12 @@ def limit_words(rollout: Rollout) -> str:
 
 #: Between why the daemon paused it, or who did, and who did so again.
 AND_BY = "; then "
+
+
+def with_failure(rollout: Rollout, by: str) -> str:
+    """Why it ends by somebody's hand, who is told in words: it may have been paused by failures, which stay told."""
+    first = rollout.why.split(AND_BY)[0]
+    return f"{first}{AND_BY}{by}" if rollout.state == "paused" and first and not first.startswith("by ") else by
 
 
 def whose(rollout: Rollout) -> str:

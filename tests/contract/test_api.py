@@ -34,6 +34,7 @@ from daqsched.serve.socketfile import SocketFile
 from daqsched.spec import EMPTY, Spec
 from daqsched.store.backup import unpack
 from daqsched.store.base import revision_of
+from daqsched.views.rows import Story
 from daqsched_executor.contract import Container, Findings
 from served import Serve
 from waiting import until
@@ -153,8 +154,9 @@ def test_whoever_only_looks_is_told_what_was_meant(serve: Serve) -> None:
     for answer in (serve.client.status(words), serve.client.why(words), serve.client.stories(words)):
         assert answer.unmatched == ["zzz", "readuot@hlt01", "htl03"]
         assert answer.hint == "; did you mean readout@hlt01 @hlt03?"
-    # of what is as desired there is no story, and yet it is there
-    assert serve.client.stories(["readout@hlt01"]) == StoriesAnswer([])
+    # of what has waited ever since there is no change, and yet it is there
+    why = "no connection to the master: is it up?"
+    assert serve.client.stories(["readout@hlt01"]) == StoriesAnswer([Story("readout", "hlt01", "WAITING", why)])
     assert [one.host for one in serve.client.stories(["hlt02"]).stories] == ["hlt02"]
 
 
@@ -414,11 +416,11 @@ def test_the_status_is_asked_for_by_state_and_by_host(serve: Serve) -> None:
 
 
 def test_the_history_tells_the_file_and_what_began_and_ended(serve: Serve) -> None:
-    """Against the revision before."""
+    """What it did: a program that never ran did not end."""
     serve.client.apply(Spec(jobs=(job(hosts="hlt[01-03]"),), source="jobs.py --set version=r1"))
     serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]"), job("b")), source="other.py"))
     newest, first = serve.client.history()
-    assert (newest.source, newest.changes) == ("other.py", {"remove": 1, "add": 1})
+    assert (newest.source, newest.changes) == ("other.py", {"add": 1})
     assert (first.source, first.changes) == ("jobs.py --set version=r1", {"add": 3})
 
 
@@ -681,6 +683,14 @@ def test_whoever_wants_changes_gets_them_after_the_save_and_holds_nothing_up(
     assert (story.state, [one.after for one in story.changes]) == ("STOPPED", ["STOPPED"])
     assert serve.client.why().stories[0].changes == story.changes
     assert serve.client.stories(["other"]).stories == []
+    serve.client.apply(Spec(jobs=(job(), job("gpu", hosts="", attributes={"gpu": "yes"}), job("late"))))
+    found = serve.client.stories(["*"]).stories
+    assert [(one.job, one.state, bool(one.changes)) for one in found] == [
+        ("readout", "STOPPED", True),
+        ("late", "WAITING", False),
+        ("gpu", "WAITING", False),
+    ], "what has never been as desired has no change to tell of"
+    assert len(serve.client.stories(["*"], 2).stories) == 2 and len(serve.client.stories().stories) == 1
 
 
 def test_whoever_waits_for_a_revision_is_told_what_took_its_place_and_nobody_else(serve: Serve) -> None:
@@ -704,6 +714,59 @@ def test_whoever_waits_for_a_revision_is_told_what_took_its_place_and_nobody_els
         Spec(jobs=(job(hosts="hlt[01-02]", release="r4"), job("other"), job("third"))), strategy=strategy
     )
     assert [serve.rollout(number).number for number in (0, 1, 2)] == [2, 1, 2]
+
+
+def test_a_revision_is_shown_as_the_farm_that_it_is(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an apply to some hosts a job is several: each where it is so. What its executor is told is that of its host."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(main, ["--socket", str(serve.path), *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    serve.client.apply(Spec(jobs=(job(hosts="hlt[01-03]", release="r1", argv=("/r1/readout",)), job("other"))))
+    serve.client.apply(
+        Spec(jobs=(job(hosts="hlt[01-03]", release="r2", argv=("/r2/readout",)),)), only=["readout@hlt01"]
+    )
+    said = [" ".join(line.split()) for line in run("show", "2", "readout").splitlines()]
+    assert said == [
+        *("readout on hlt01", "command /r2/readout", "hosts hlt01", "version r2"),
+        *("readout on hlt[02-03]", "command /r1/readout", "hosts hlt[02-03]", "version r1"),
+    ]
+    assert [line for line in run("show", "2").splitlines() if not line.startswith(" ")] == [
+        *("readout on hlt01", "readout on hlt[02-03]", "other")
+    ]
+    for host, release in (("hlt01", "r2"), ("hlt02", "r1"), ("hlt03", "r1")):
+        assert json.loads(run("show", "2", f"readout@{host}"))["argv"] == [f"/{release}/readout"]
+    told = json.loads(run("show", "2", "readout", "--json"))
+    assert {one["release"] for one in (told, *told["variants"])} == {"r1", "r2"}
+    assert "variants" not in json.loads(run("show", "2", "other", "--json"))
+
+
+def test_history_tells_what_an_apply_did_and_not_what_two_revisions_differ_in(serve: Serve) -> None:
+    """Where a rollout is cut short, and another part goes back, the revisions differ in more than ever ran."""
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    first = Spec(jobs=(job(hosts="hlt[01-03]", release="r1"), job("other", release="r1")))
+    serve.client.apply(first)
+    serve.daemon.put(events.OffersArrived(tuple(offer(f"hlt0{n}") for n in (1, 2, 3))))
+    serve.settle()
+    for task in serve.edge.launched():
+        host = task.partition("@")[2].partition(".")[0]
+        serve.daemon.put(events.TaskReported(task, f"agent-{host}", "TASK_RUNNING", uuid="u"))
+    serve.settle()
+    (task,) = [one for one in serve.edge.launched() if one.startswith("readout@hlt01.")]
+    second = Spec(jobs=(job(hosts="hlt[01-03]", release="r2"), first.jobs[1]))
+    serve.client.apply(second, strategy=Strategy(batches=(1,), ready_s=99.0))
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="u"))
+    serve.daemon.put(events.OffersArrived((offer("hlt01", id="again"),)))
+    serve.settle()
+    serve.client.steer("abort", "beam")
+    serve.client.apply(first, "back", stops=9)
+    newest, middle, _ = serve.client.history()
+    assert newest.changes == {"restart": 1}, "the other two had never changed"
+    assert middle.changes == {"restart": 3} and middle.rollout is not None
+    assert "in batch 1 of 3 (1 of 3 instances changed)" in middle.rollout.words()
 
 
 def test_each_command_knows_parts_of_the_farm(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

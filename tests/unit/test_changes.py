@@ -6,10 +6,12 @@ from __future__ import annotations
 from typing import Any, Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builders import World, job
 from daqsched.engine import commands, events
-from daqsched.engine.changes import GONE, MOST_CHANGES, MOST_STORIES, MOVES, Changed, Stories
+from daqsched.engine.changes import GONE, MOST_CHANGES, MOST_STORIES, MOVES, Changed, Stories, shortened
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
 from daqsched.engine.shown import state_of
@@ -430,3 +432,21 @@ def test_a_snooze_ends_by_a_tick_whatever_happened_meanwhile(meanwhile: str) -> 
     world.now = until
     world.say(events.Ticked())
     assert world.rows()[0].state == "UNHEALTHY" and told(world)[-1] == ("RUNNING", "UNHEALTHY", "time")
+
+
+@given(st.text("ab`;. ", max_size=60), st.integers(8, 60))
+def test_a_sentence_that_is_cut_ends_with_a_whole_word_and_no_half_of_a_next_step(sentence: str, most: int) -> None:
+    """Whatever is in it; one that there is room for is as it was."""
+    short = shortened(sentence, most)
+    assert len(short) <= most and (short == sentence or (len(sentence) > most and short.endswith(" ...")))
+    if short != sentence:
+        left = short[:-4]
+        assert sentence.startswith(left)
+        assert left.count("`") % 2 == 0 or "`" not in sentence[len(left) :]
+
+
+def test_a_sentence_is_cut_between_its_clauses() -> None:
+    """As the chronicle keeps it, and `story` shows it."""
+    sentence = "failed 3 times in a row, last: exit code 3; given up; `daqsched start readout@hlt01` tries again"
+    assert shortened(sentence, 80) == "failed 3 times in a row, last: exit code 3; given up ..."
+    assert shortened("one two three four five six seven", 20) == "one two three ..."

@@ -13,7 +13,7 @@ import pytest
 from daqsched import Job, Resources, fill, spec
 from daqsched.errors import JobError, JobFileError, JobFileWarning
 from daqsched.jobfile.load import load
-from daqsched.jobfile.source import KINDS
+from daqsched.jobfile.source import KINDS, needed
 
 GOOD = """\
 from daqsched import Job, Logging, Resources, Restart, hosts
@@ -266,6 +266,57 @@ def test_unknown_fields_are_found_behind_functions_and_other_names(tmp_path: Pat
         "unknown field 'indx': did you mean 'index'?",
         "logging.keep: must be 0 or more MiB, not -1",
     ]
+
+
+def left_out() -> list[tuple[str, str]]:
+    """Each field that a word of ours needs, with a call that has all others."""
+    stand_ins = {"name": "'a'", "port": "1", "silence_s": "9", "paths": "['/x']", "image": "'i'"}
+    found = []
+    for kind in KINDS.values():
+        for field in needed(kind):
+            others = ", ".join(f"{one}={stand_ins.get(one, repr('/x'))}" for one in needed(kind) if one != field)
+            found.append((field, f"{kind.__name__}({others})"))
+    return found
+
+
+@pytest.mark.parametrize(("field", "call"), left_out(), ids=lambda text: text)
+def test_a_field_that_is_missing_is_told_with_all_others(field: str, call: str, tmp_path: Path) -> None:
+    """In our words, with the line, and the rest of the file is looked at; what stands in its place is no other mistake."""
+    text = f"from daqsched import *\nx = [\n    {call},\n]\njobs = [Job('b', '/bin/b', hosts='h1', env=3, xyz=1)]\nprint(x)"
+    kind = call.partition("(")[0]
+    found = [one for one in told(tmp_path, text) if one[0] < 5]
+    if kind == "Job":  # it is a job that runs nothing
+        text = text.replace("Job(", "Job(command='/bin/a', hosts='h2'", 1)
+        found = [one for one in told(tmp_path, text) if "is missing" in one[1]]
+    assert found == [(3, f"{field!r} is missing: a {kind} needs {' and '.join(needed(KINDS[kind]))}")]
+    assert [line for line, _ in told(tmp_path, text)].count(5) == 2, "the others"
+
+
+def test_a_field_that_is_missing_in_what_a_function_hands_on_is_told_in_our_words(tmp_path: Path) -> None:
+    """Which only its call knows; the evaluation ends there."""
+    text = """from daqsched import *
+def check(**more):
+    return HttpCheck(path="/x", **more)
+jobs = [Job("a", "/x", hosts="h1", check=check())]
+"""
+    assert told(tmp_path, text) == [(3, "'port' is missing: a HttpCheck needs path and port")]
+    text = text.replace('path="/x", ', "")
+    assert told(tmp_path, text) == [(3, "'path' is missing: a HttpCheck needs path and port")]
+    tried = "from daqsched import *\ntry:\n    Job()\nexcept TypeError:\n    pass\njobs = [Job('a', '/x', hosts='h')]"
+    (tmp_path / "tried.py").write_text(tried)
+    assert load(tmp_path / "tried.py").jobs[0].name == "a", "it waits for Python's own error"
+
+
+@pytest.mark.parametrize("line", ['frm = "hlt"', 'fram = "hlt"', 'farms = "hlt"', 'Farm = "hlt"'])
+def test_a_slip_of_the_pen_for_the_part_is_a_mistake(line: str, tmp_path: Path) -> None:
+    """The file would be the part without a name, and its apply end what that has."""
+    job = 'jobs = [Job("a", "/x", hosts="h1")]'
+    name = line.partition(" ")[0]
+    assert told(tmp_path, f"from daqsched import Job\n{line}\n{job}") == [
+        (2, f"{name} is used by nothing: did you mean farm = 'hlt'?")
+    ]
+    (tmp_path / "jobs.py").write_text(f"from daqsched import Job\n{line}\nprint({name})\n{job}")
+    assert load(tmp_path / "jobs.py").part == "", "it is used"
 
 
 #: What a newer version of daqsched has, and this one not: a right file has a way without it.
@@ -528,6 +579,7 @@ def test_a_command_is_split_as_a_shell_would_split_it(command: str, words: tuple
     [
         *(">", ">>", "<", "2>", "2>&1", ">/tmp/out", "2>/dev/null", "&>x", "|", "||", "&&", "# why", "a>b", "x|tee"),
         *(";", "x;", "x;y", "&", "x&", "$HOME", "$HOME/x", "--to=$DIR", "$(date)", "`date`", "$$", "$1", '"$HOME/x"'),
+        *("~", "~/x", "~daq/x", "*.root", "/data/*", "run-*.log"),
     ],
 )
 def test_of_what_only_a_shell_understands_there_is_a_warning(word: str, tmp_path: Path) -> None:
@@ -537,6 +589,17 @@ def test_of_what_only_a_shell_understands_there_is_a_warning(word: str, tmp_path
     with pytest.warns(JobFileWarning, match=r"jobs.py:3: command: .* is for a shell") as told:
         assert load(file).jobs[0].argv == ("/bin/a", "b", *word.replace('"', "").split(), "c")
     assert len(told) == 1
+
+
+def test_all_that_is_a_shell_s_in_a_command_is_told_at_once() -> None:
+    """Each once; what is set before a command, too. What only looks alike is none of a shell's."""
+    with pytest.warns(JobFileWarning) as told:
+        Job("j", "HOME=/x LEVEL=3 /bin/a --to=x > /tmp/x; echo $HOME ~/y 'a*' x=~ a~b \\* | cat $HOME", hosts="h")
+    (one,) = told
+    assert str(one.message).startswith(
+        "command: 'HOME=/x', 'LEVEL=3', '>', '/tmp/x;', '$HOME', '~/y', '|' are for a shell, and none runs the command: the "
+        "program gets them as written. Quote them by '...'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,10 @@ def test_each_instance_is_as_the_last_file_that_was_about_it_has_it(
         expected = {key: one for key, one in expected.items() if not chosen(*key)}
         expected.update({key: one for key, one in to_be.items() if chosen(*key)})
         assert defined(spec) == expected
+        forms = [form for one in spec.jobs for form in Desired(spec).forms(one.name)]
+        assert len({encode(Spec(jobs=(replace(one, hosts=()),))) for one in forms}) == len(forms), "each is told once"
+        told = [((one.name, host), replace(one, hosts=())) for one in forms for host in expand(one.hosts)]
+        assert dict(told) == expected and len(told) == len(expected), "`show` says the same"
         assert len({one.name for one in spec.jobs}) == len(spec.jobs)
         assert all(expand(one.hosts) for one in (*spec.jobs, *spec.variants))
 

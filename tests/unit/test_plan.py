@@ -6,7 +6,7 @@ from builders import job
 from daqsched.digests import digest, rules_digest, run_digest
 from daqsched.forwarder import with_forwarder
 from daqsched.spec import FORWARDER, JobSpec, Spec, decode, encode
-from daqsched.views.plan import plan
+from daqsched.views.plan import in_maintenance, named, plan
 from daqsched_executor.contract import Restart
 
 
@@ -38,6 +38,37 @@ def test_a_change_says_what_differs_and_whether_it_restarts() -> None:
     assert change.what == "restart" and change.why == ("version r1 -> r2", "owner none -> bob")
     (change,) = plan(Spec(jobs=(job(),)), Spec(jobs=(job(owner="bob"),))).changes
     assert change.what == "silent"
+
+
+def test_what_begins_on_a_machine_in_maintenance_is_warned_of() -> None:
+    """By the master's schedule, hosts of one window in one sentence; not of what only ends there, or is over."""
+    wherever = job("w", hosts="", attributes={"rack": "r1"})
+    jobs = (job("a", "hlt[01-07]"), job("b", "hlt08", release="r2"), wherever, job("gone", "hlt01"))
+    found = plan(
+        Spec(jobs=(job("a", "hlt[01-06]"), job("b", "hlt08"), jobs[-1])),
+        Spec(jobs=jobs[:-1]),
+        lambda one: named(one) or ("hlt09", "hlt10"),
+    )
+    away = {
+        "hlt08": (0.0, 7200.0),
+        "hlt09": (3600.0, 7200.0),
+        "hlt07": (0.0, 60.0),
+        "hlt01": (0.0, 9e9),
+        "x": (0.0, 9.0),
+    }
+    said = in_maintenance(found, away, 60.0)
+    assert said == (
+        "the master's maintenance schedule has hlt07 unavailable until 1970-01-01 00:01:00 UTC: what starts there may be ended by "
+        "that; `daqsched aside hlt07 --for 2h` keeps it away",
+        "the master's maintenance schedule has hlt08 unavailable until 1970-01-01 02:00:00 UTC: what starts there may be ended by "
+        "that; `daqsched aside hlt08 --for 2h` keeps it away",
+        "the master's maintenance schedule has hlt09 unavailable from 1970-01-01 01:00:00 UTC, until 1970-01-01 02:00:00 UTC: what "
+        "starts there may be ended by that; `daqsched aside hlt09 --for 2h` keeps it away",
+    )
+    assert (
+        in_maintenance(plan(Spec(jobs=jobs), Spec(jobs=jobs[:-1])), away, 60.0) == in_maintenance(found, {}, 60.0) == ()
+    )
+    assert in_maintenance(plan(Spec(), Spec(jobs=(wherever,))), away, 60.0) == (), "no machine is known yet"
 
 
 def test_the_run_digest_knows_what_a_program_can_see() -> None:

@@ -367,11 +367,19 @@ def test_two_hundred_hosts_with_three_bad_ones_fit_a_screen() -> None:
     [
         ([PreflightWall(("a",), "ok", (cell("x", "r1"), cell("y", "r2")))], ("r1", "r2")),
         ([PreflightWall(("a",), "ok", (cell("x", "r1"), cell("y", "r1")))], ("x", "y")),
-        ([PreflightWall(("a",), "ok", (cell("x", ""), cell("y", "r1")))], ("no version", "r1")),
+        ([PreflightWall(("a",), "ok", (cell("x", ""), cell("y", "r1")))], ("x", "r1")),
+        (
+            [
+                PreflightWall(
+                    ("a",), "ok", (*(cell(f"x{n}", "") for n in range(preflight_table.MOST_JOBS + 1)), cell("y", "r1"))
+                )
+            ],
+            ("other jobs", "r1"),
+        ),
         ([PreflightWall(("a",), "ok", tuple(cell(f"j{number}") for number in range(9)))], ("r9",)),
         ([PreflightWall(("a",), "silent", reason="why")], ()),
     ],
-    ids=["versions", "one version", "some without", "too many jobs", "nothing known"],
+    ids=["versions", "one version", "some without", "many without", "too many jobs", "nothing known"],
 )
 def test_columns_are_versions_or_jobs(walls: list[PreflightWall], expected: tuple[str, ...]) -> None:
     """Jobs where there is one version of all, and few of them."""

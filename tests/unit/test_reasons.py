@@ -16,13 +16,14 @@ from daqsched.preflight import questions
 from daqsched.protocol import StatusAnswer, WhyAnswer
 from daqsched.rollout import Strategy, words
 from daqsched.select import selection
+from daqsched.serve.operator_api import _rollout_of
 from daqsched.spec import Spec
 from daqsched.states import Shown
 from daqsched.terminal.show import status_table
-from daqsched.terminal.show_changes import why_lines
+from daqsched.terminal.show_changes import story_lines, why_lines
 from daqsched.views.rows import Row, Story
-from daqsched.views.status import Tally, all_keys, rollout_mark, rows
-from daqsched.views.why import explanations
+from daqsched.views.status import Tally, all_keys, rollout_mark, rows, still_away
+from daqsched.views.why import explanations, untold
 
 
 def printed(what: Any, width: int = 250) -> list[str]:
@@ -55,6 +56,10 @@ def test_a_rollout_that_missed_a_host_says_which_and_is_not_done() -> None:
     answer = StatusAnswer(list(rows(world.engine, all_keys(world.engine), world.now)), 2, "d", "a", 0.0, "m", True, 1.0)
     answer.rollout = rollout_mark(world.engine)
     assert any("but not on hlt02" in line for line in printed(status_table(answer)))
+    world.report(world.task_of("readout", "hlt02"))
+    assert rollout_mark(world.engine) == "" and still_away(world.engine) == ()
+    answered = _rollout_of(world.engine, 0, world.now).rollout
+    assert answered is not None and words(answered).startswith("rollout 1 of revision 2 is done, after ")
 
 
 def test_a_paused_or_aborted_rollout_leaves_a_mark_and_one_that_is_done_does_not() -> None:
@@ -91,6 +96,40 @@ def test_a_job_without_a_machine_has_a_story() -> None:
     assert (story.job, story.host, story.state) == ("gpu", "", "WAITING")
     assert story.evidence[-1] == "gpu=yes: 0 of 1 machines that have made an offer have it"
     assert printed(why_lines(WhyAnswer([story], 1, "")))[0].startswith("gpu  WAITING  no machine has ")
+    (line,) = printed(story_lines(list(untold(world.engine, all_keys(world.engine), world.now))))
+    assert line == "gpu  WAITING  no machine has rack=r1, gpu=yes yet; it starts when one does"
+
+
+def test_what_is_not_as_desired_has_a_story_though_nothing_has_changed() -> None:
+    """It waits since it was applied: nothing of it has been as desired. What runs has none."""
+    world = hosts(World(["hlt01", "hlt02"]))
+    world.apply(job(hosts="hlt[01-02]", release="r1"), job("big", "hlt01", mem=1e6))
+    world.offers()
+    assert world.engine.stories.keys() == ()
+    (line,) = printed(story_lines(list(untold(world.engine, all_keys(world.engine), world.now))))
+    assert line.startswith("big@hlt01  WAITING  not enough memory")
+
+
+@pytest.mark.parametrize(
+    ("said", "then"),
+    [
+        (events.Held((("readout", "hlt01"),), "bob", "cabling"), "it ends then and does not start, as it was stopped by bob"),
+        (events.Held((("readout", "hlt01"),), "bob", spares=True), "it is not started again, as it is held by bob"),
+        (events.PutAside(("hlt01",), "eve", 9e9, "fan"), "it ends then and does not start, as hlt01 is set aside by eve"),
+        (events.JobsApplied(Spec(), "eve", allow_empty=True), "it ends then, as it is no longer desired"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("state", ["TASK_UNREACHABLE", "TASK_UNKNOWN"])
+def test_what_waits_for_a_dead_host_says_what_a_person_has_said_of_it(
+    state: str, said: events.Event, then: str
+) -> None:
+    """Whoever waits for the host would wait for a start that does not come."""
+    world = hosts(World(["hlt01", "hlt02"]))
+    world.report(world.task_of("readout", "hlt01"), state)
+    (before,) = [one.reason for one in rows(world.engine, [("readout", "hlt01")], world.now)]
+    world.say(said)
+    (row,) = rows(world.engine, [("readout", "hlt01")], world.now)
+    assert row.reason.startswith(f"{before}; {then}"), row.reason
 
 
 def test_a_job_without_a_machine_can_be_stopped_and_stays_so_where_one_comes() -> None:

@@ -13,8 +13,11 @@ from builders import World, job, of, rows, turn
 from daqsched.batches import depths, divide, sizes
 from daqsched.confirm import NotConfirmed
 from daqsched.engine import commands, events
+from daqsched.engine.reasons import reason_of
 from daqsched.engine.rollout_steps import outcome_of
+from daqsched.engine.shown import state_of
 from daqsched.engine.stop_order import LONGEST_S
+from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import JobError, Refused
 from daqsched.merge import Scope, change_of
@@ -199,12 +202,64 @@ def test_what_is_not_ready_in_time_is_a_failure() -> None:
     del world.machines["hlt01"]
     world.now += 60.1
     world.say(events.Ticked())
+    waits = kept_reason(world, "hlt01")
     turn(world)
     rollout = world.engine.rolling.rollout
     assert rollout is not None and [(one.host, one.why) for one in rollout.failures] == [
-        ("hlt01", "not ready after 1 min")
+        ("hlt01", f"not ready after 1 min: WAITING: {waits}")
     ]
     assert releases(world).startswith("- r2")
+
+
+def kept_reason(world: World, host: str) -> str:
+    """What the status of readout there says, as it is kept."""
+    one = world.engine.instances["readout", host]
+    return reason_of(world.engine, one, state_of(world.engine, one, world.now), Tense(world.now, kept=True))
+
+
+def never_ready(strategy: Strategy) -> World:
+    """Of a rollout's first batch nothing becomes ready, as its executor says why."""
+    world = farm()
+    change(world, strategy)
+    world.report(world.task_of("readout", "hlt01"), "TASK_KILLED")
+    world.offers()
+    said, missing = Report("probing").to_json(), "/cvmfs/x/release-77 is missing: is the version published?"
+    world.report(world.task_of("readout", "hlt01"), "TASK_STARTING", data=said, message=missing, by_executor=True)
+    world.wait(6.1)
+    return world
+
+
+FAILED = (
+    "1 failure, the last of readout@hlt01: not ready after 6.0 s: STARTING: /cvmfs/x/release-77 is missing: is the version "
+    "published?"
+)
+
+
+def test_why_a_rollout_failed_is_told_with_it_ever_after() -> None:
+    """What the status had at that moment: later it has something else. In the rollout, the history, the way back's message."""
+    world = never_ready(Strategy(batches=(1,), timeout_s=6.0, ready_s=0.0, on_failure="rollback"))
+    assert outcome(world) == f"rollout 1 went back in batch 1 of 4 (1 of 4 instances changed): {FAILED}"
+    assert world.engine.revision is not None
+    assert world.engine.revision.message == f"rollback of revision 2 to 1: {FAILED}"
+
+
+@pytest.mark.parametrize("what", ["abort", "rollback"])
+def test_a_rollout_that_failures_had_paused_is_not_ended_for_a_person_s_whim(what: str) -> None:
+    """Whoever ended it did so for these."""
+    world = never_ready(Strategy(batches=(1,), timeout_s=6.0, ready_s=0.0))
+    steer(world, what, "not tonight")
+    assert outcome(world).endswith(f"{FAILED}; then by bob: not tonight"), outcome(world)
+
+
+@pytest.mark.parametrize("before", ["", "pause"])
+def test_what_a_person_ends_is_that_person_s(before: str) -> None:
+    """Nothing had failed."""
+    world = farm()
+    change(world, Strategy(batches=(1,)))
+    if before:
+        steer(world, before, "beam")
+    steer(world, "abort", "not tonight")
+    assert outcome(world).endswith(" by bob: not tonight") and "then" not in outcome(world)
 
 
 def test_a_host_that_does_not_answer_holds_nothing_up_and_changes_when_it_is_back() -> None:
@@ -399,7 +454,8 @@ def test_when_a_rollout_gives_up_is_said_while_it_runs(fields: dict[str, Any], s
          "bob; `daqsched apply FILE` brings the others there"),
         ({"state": "aborted", "at": 1, "reached": 4, "replaced_by": 8}, "was replaced by revision 8 in batch 2 of 4 (4 of 9 "
          "instances changed)"),
-        ({"state": "rolled-back", "at": 1, "reached": 4}, "went back in batch 2 of 4 (4 of 9 instances changed), by bob"),
+        ({"state": "rolled-back", "at": 1, "reached": 4}, "went back in batch 2 of 4 (4 of 9 instances changed), by bob; what "
+         "it changed is to be what ran at revision 6"),
         ({"state": "aborted", "at": 1, "reached": 4, "kind": "restart"}, "was aborted in batch 2 of 4 (4 of 9 instances started "
          "anew), by bob; 5 instances run on as before"),
         ({"state": "paused", "at": 1}, "is paused in batch 2 of 4, by bob; `daqsched rollout resume`, `abort` or `rollback`"),

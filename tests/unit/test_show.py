@@ -84,10 +84,14 @@ def test_what_is_alike_on_many_hosts_names_no_command_of_one(capsys: pytest.Capt
     [
         ((4, 2, 3), ""),
         ((None, None, None), ""),
-        ((4, 1, 3), "In fact 1 to restart and not 2: what did not run need not end, or it changed after the plan."),
+        (
+            (4, 1, 3),
+            "3 to start, 4 to stop, 1 to restart, 1 changed without a restart; 2 to restart by the plan: what did not run need "
+            "not end, or it changed after the plan.",
+        ),
         (
             (0, 0, 0),
-            "In fact 0 to start and not 3, 0 to stop and not 4, 0 to restart and not 2: what did not run need not end, or it "
+            "1 changed without a restart; 3 to start, 4 to stop, 2 to restart by the plan: what did not run need not end, or it "
             "changed after the plan.",
         ),
     ],

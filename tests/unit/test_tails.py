@@ -10,7 +10,18 @@ from hypothesis import example, given
 from hypothesis import strategies as some
 
 from daqsched.logs import file_tails, time_bisect
-from daqsched.logs.file_tails import PAGE, Backwards, Forwards, Found, matcher, own_time, places, split
+from daqsched.logs.file_tails import (
+    HEADING,
+    PAGE,
+    Backwards,
+    Forwards,
+    Found,
+    matcher,
+    own_time,
+    places,
+    split,
+    without_heading,
+)
 from daqsched.logs.time_bisect import Ahead, TimeBisect
 
 
@@ -32,6 +43,15 @@ def whole(data: bytes) -> list[Found]:
 
 
 TEXTS = some.lists(some.binary(max_size=30).map(lambda text: text.replace(b"\n", b"").replace(b"\0", b"")), max_size=30)
+
+
+def test_what_mesos_says_at_the_beginning_of_a_file_is_no_line_of_the_program() -> None:
+    """Backwards, forwards, and in the pieces that `borrow` shows; where the program says the same later, that is its own."""
+    data = HEADING + b"\nfirst\n" + HEADING + b"\n"
+    lines = [(len(HEADING) + 1, b"first"), (len(HEADING) + 7, HEADING)]
+    assert last(data, 9)[0] == Forwards(0).feed(data) == lines
+    assert without_heading(data, 0) == data[len(HEADING) + 1 :] and without_heading(data, 7) == data
+    assert without_heading(b"first\n", 0) == b"first\n" and without_heading(b"", 0) == b""
 
 
 @given(

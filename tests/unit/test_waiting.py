@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Optional
 
 import pytest
+from msgspec.structs import replace
 
 from daqsched.cli import waiting
+from daqsched.errors import NotRunning
+from daqsched.protocol import Applied
+from daqsched.rollout import Rollout, Strategy
+from daqsched.views.plan import Plan
 from daqsched.views.rows import Progress
 
 #: What an instance costs in a look, much rather than too little.
@@ -35,6 +40,60 @@ class Daemon:
         states = {"RUNNING": running, "STARTING": self.count - running}
         progress = Progress(self.looks, {state: n for state, n in states.items() if n}, running == self.count, ())
         return SimpleNamespace(progress=progress, superseded="", connected=True, master="", now=self.now)
+
+
+def applied(rollout: Rollout, last: Optional[Rollout], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The exit status, and what is said, of an apply whose rollout stands like this, while ``last`` is the last one."""
+    progress = SimpleNamespace(progress=Progress(1, {"RUNNING": 9}, True, ()), superseded="", connected=True, master="")
+    client = SimpleNamespace(
+        progress=lambda *_, **__: progress,
+        rollout=lambda number=0: SimpleNamespace(rollout=rollout if number else last),
+    )
+    made = Applied(Plan("d", "b"), 7, rollout.number)
+    try:
+        waiting.follow(client, made, (), None, True, 9.0, 0.0, False)
+    except NotRunning as error:
+        return error.exit_code, str(error)
+    except SystemExit as error:
+        return int(str(error.code)), capsys.readouterr().err
+    raise AssertionError("it ended as if all were well")
+
+
+BACK = Rollout(
+    3, "apply", "bob", "", 5.0, 7, 6, Strategy(), 4, 9, 4, state="rolled-back", why="1 failure", at=0, reached=2
+)
+WAY = replace(BACK, number=4, revision=8, state="running", why="", reached=1, batches=2)
+
+
+@pytest.mark.parametrize(
+    ("last", "then"),
+    [
+        (WAY, "rollout 4 of revision 8: batch 1 of 2, `daqsched rollout` shows it"),
+        (replace(WAY, state="done", why="after 9 s"), "that is done"),
+        (replace(WAY, state="done", why="after 9 s", unreached=("hlt02",)), "rollout 4 of revision 8 has ended after 9 s, but not "
+         "on hlt02, of which nobody answered: it changes when it is back: `daqsched why` tells of what is not as it was"),
+        (BACK, "`daqsched status` shows whether all is back"),
+    ],
+)  # fmt: skip
+def test_who_waited_for_a_rollout_that_went_back_is_told_where_to_and_how_far_that_is(
+    last: Rollout, then: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 4: not everything runs that was asked for."""
+    assert applied(BACK, last, capsys) == (
+        4,
+        "rollout 3 of revision 7 went back in batch 1 of 4 (2 of 9 instances changed), 1 failure; what it changed is to be what "
+        f"ran at revision 6; {then}",
+    )
+
+
+def test_a_pause_that_was_asked_for_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not everything runs, so the exit status is 4 all the same."""
+    paused = replace(BACK, state="paused", why="after batch 1, as asked for")
+    assert applied(paused, paused, capsys) == (
+        4,
+        "Rollout 3 of revision 7 is paused in batch 1 of 4 (2 of 9 instances changed), after batch 1, as asked for; `daqsched "
+        "rollout resume`, `abort` or `rollback`.\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from daqsched.engine import events
 from daqsched.engine.incidents import MOST, QUIET_S, Incidents
 from daqsched.engine.tasks import GONE, MEMORY
 from daqsched.rollout import Strategy
-from daqsched.spec import FORWARDER
+from daqsched.spec import FORWARDER, Spec
 from daqsched.views.rows import Story, as_desired
 from daqsched.views.why import LATELY, LATELY_S, explanations, troubled
 from daqsched_executor.contract import Exit, Report, Restart
@@ -247,8 +247,51 @@ def test_the_same_death_elsewhere_and_the_change_before_it_are_evidence() -> Non
     same = "this death: 2 times, on 2 hosts (hlt[01-02]), within 0.00 s, the first 0.20 s after revision 1 (version r2)"
     assert found.evidence[-1] == same
     world.restart()
+    world.wait(60.0)
     world.register()
     assert [one.count for one in world.engine.incidents.known()] == [2]
+    assert (
+        told(world)["readout@hlt01"]
+        .evidence[-1]
+        .startswith(
+            "this death: 2 times, on 2 hosts (hlt[01-02]), within 0.00 s, as far as this daemon knows, which began "
+        )
+    )
+
+
+def test_a_revision_of_other_jobs_is_not_to_blame_for_a_death() -> None:
+    """Nor is what a job was changed to before it is known by another daemon."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(release="r1"), job("other", "hlt02"))
+    world.apply(job(release="r1"), job("other", "hlt02", release="r9"))
+    world.say(events.JobsApplied(Spec(jobs=(job("other", "hlt02"),)), "eve", only=("other",)))
+    for daemon in ("the first", "another"):
+        world.now += 5.0
+        dies(world, "readout", "hlt01", end(f"no link, says {daemon}", at=world.now))
+        one = world.engine.incidents.known()[0]
+        assert (one.revision, one.earlier) == (1, False), "of this one each death is known"
+        world.die()
+        assert world.engine.incidents.known()[0].earlier and not world.engine.incidents.known()[0].revision
+    report = Report("backoff", restarts=9, last_exit=end("another one", at=world.now), until=world.now + 5.0)
+    world.report(world.task_of("readout"), "TASK_STARTING", data=report.to_json(), by_executor=True)
+    assert world.engine.incidents.known()[0].earlier, "its executor had started it more often than was heard of"
+
+
+def test_what_applies_came_to_survives_a_daemon_and_what_is_not_known_is_no_revision() -> None:
+    """A state of before, or one that can't be read: nobody is blamed."""
+    world = World(["hlt01"])
+    world.start(job())
+    world.restart()
+    assert world.engine.effects.changed["readout"] == [(1, world.engine.effects.changed["readout"][0][1])]
+    assert world.engine.effects.counts[1].starts == 1
+    for saved in (b"?", None):
+        world.disk.documents.pop("effects", None)
+        world.disk.documents.update({} if saved is None else {"effects": saved})
+        engine = world.disk.engine(world.new_id)
+        assert not engine.effects.changed
+        assert [one for one in engine.troubles if "what applies came to can't be read" in one] == (
+            [] if saved is None else engine.troubles
+        )
 
 
 def test_a_new_daemon_counts_the_last_end_of_each_and_tells_no_story() -> None:
@@ -327,6 +370,18 @@ def test_what_a_rollout_has_not_reached_says_so() -> None:
         "still has the job of revision 1: rollout 1 has not reached it",
         "the next batch waits for run-stopped: run 1234",
     )
+
+
+def test_what_is_left_as_it_was_names_a_revision_of_its_own() -> None:
+    """And not the last one before, which was about another team's jobs."""
+    world = World(["hlt01", "hlt02"])
+    world.start(job(hosts="hlt[01-02]", release="r1"), job("other", "hlt01"))
+    for release in ("r2", "r3"):
+        world.apply(job("other", "hlt01", release=release), only=["other"])
+    world.apply(job(hosts="hlt[01-02]", release="r2"), strategy=Strategy(batches=(1,)), only=["readout"])
+    world.say(events.RolloutSteered("abort", "bob"))
+    assert world.engine.instances["readout", "hlt02"].record.behind == 3
+    assert told(world)["readout@hlt02"].evidence[0].startswith("still has the job of revision 1: ")
 
 
 def test_a_forwarder_that_says_what_is_wrong_is_told_of_though_it_runs() -> None:

@@ -86,6 +86,7 @@ def _follow(client: Any, job: str, host: str, shown: dict[str, Printing]) -> str
 
 def _show_new(client: Any, word: str, task_id: str, seen: dict[str, int], shown: dict[str, Printing]) -> None:
     """What its sandbox has more than last time."""
+    from daqsched.logs.file_tails import without_heading
     from daqsched.protocol import Piece
 
     try:
@@ -98,7 +99,8 @@ def _show_new(client: Any, word: str, task_id: str, seen: dict[str, int], shown:
                     data: Optional[bytes] = client.read([piece]).data[0]
                     if not data:
                         break
+                    printed = without_heading(data, seen.get(stream, 0))
                     seen[stream] = seen.get(stream, 0) + len(data)
-                    show(shown[stream].take(data), err=stream == "stderr")
+                    show(shown[stream].take(printed), err=stream == "stderr")
     except Unreachable:
         pass  # its agent has not heard of it yet, or has no time: the next look shows it

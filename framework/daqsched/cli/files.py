@@ -78,10 +78,13 @@ def show(path: Where, file: Path, select: str, settings: Sequence[str], part: Op
 
     Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0. In the place of FILE may stand
     the number of a revision, which the daemon is asked for: it hides values of environment variables from all but admins, or
-    without `serve --rights` from all but root and its own account.
+    without `serve --rights` from all but root and its own account. A job that is not everywhere the same is shown once for each
+    way that it is, with the hosts where it is so.
     """
     from daqsched.farm_parts import called, of_part, read
+    from daqsched.hosts import expand, fold
     from daqsched.jobfile.differences import changed
+    from daqsched.merge import Desired
     from daqsched.redaction import WHY, hides
     from daqsched.spec import plain
 
@@ -91,16 +94,24 @@ def show(path: Where, file: Path, select: str, settings: Sequence[str], part: Op
         if not spec.jobs:
             raise UserError(f"{called(part)} has no job there: `daqsched history` shows which parts there are")
     name, _, host = select.partition("@")
-    if any(hides(job) for job in spec.jobs if name in ("", job.name)):
+    if any(hides(job) for job in (*spec.jobs, *spec.variants) if name in ("", job.name)):
         say(f"{WHY}.", err=True)
     if host:
         told = _told(spec, name, host)
         print_json(told)
     elif as_json:
-        print_json(plain(_job(spec, name) if name else spec))
+        others = [plain(job) for job in spec.variants if name == job.name]
+        print_json({**plain(_job(spec, name)), **({"variants": others} if others else {})} if name else plain(spec))
     else:
+        desired = Desired(spec)
         for job in [_job(spec, name)] if name else spec.jobs:
-            say(paint(job.name, "1" if colours() else ""), *(f"  {word:<20} {text}" for word, text in changed(job)))
+            forms = desired.forms(job.name)
+            for one in forms:
+                where = f" on {fold(expand(one.hosts))}" if len(forms) > 1 and one.hosts else ""
+                say(
+                    paint(f"{one.name}{where}", "1" if colours() else ""),
+                    *(f"  {word:<20} {text}" for word, text in changed(one)),
+                )
 
 
 def _job(spec: Spec, name: str) -> JobSpec:
@@ -115,11 +126,12 @@ def _job(spec: Spec, name: str) -> JobSpec:
 def _told(spec: Spec, name: str, host: str) -> object:
     from daqsched.fill import payload
     from daqsched.hosts import expand, fold
+    from daqsched.merge import Desired
 
     job = _job(spec, name)
     if job.hosts and host not in expand(job.hosts):
         raise UserError(f"{name} does not run on {host} but on {fold(expand(job.hosts))}")
-    return payload(job, host, task_id=f"{name}@{host}.0")
+    return payload(Desired(spec).of(name, host) or job, host, task_id=f"{name}@{host}.0")
 
 
 @main.command()

@@ -54,10 +54,9 @@ def follow(
     say(*applied.doubts, err=True)
     if not as_json:
         console = canvas()
-        console.print(show_changes.plan_lines(applied.plan, done=True))
-        otherwise = show_changes.verdict_line(applied)
-        if otherwise:
-            console.print(otherwise)
+        console.print(
+            show_changes.plan_lines(applied.plan, done=True, counts=show_changes.verdict_line(applied)),
+        )
         console.print(f"Revision {applied.revision} ({applied.digest or applied.plan.digest}) is in force.")
     numbers = applied.rollout, applied.revision
     answer = _wait_for(client, began, timeout, settle, only, part, numbers, as_json) if wait else None
@@ -72,8 +71,34 @@ def follow(
             f"revision {applied.revision} is not in force any more: {answer.superseded}; `daqsched history` shows both"
         )
     if rollout is not None:
-        raise NotRunning(words(rollout))
+        _end_as_asked(rollout)
+        raise NotRunning(words(rollout) + _way_back(client, rollout))
     _raise_incomplete(answer, timeout)
+
+
+def _end_as_asked(rollout: Any) -> None:
+    """Where it is paused as somebody asked for, that is no error; not everything runs all the same."""
+    from daqsched.rollout import words
+
+    if rollout.state == "paused" and rollout.as_asked:
+        said = words(rollout)
+        say(f"{said[0].upper()}{said[1:]}.", err=True)
+        sys.exit(NotRunning.exit_code)
+
+
+def _way_back(client: Any, rollout: Any) -> str:
+    """Of a rollout that goes back: how far that is, and what to do; empty: it does not."""
+    from daqsched.rollout import words
+
+    if rollout.state != "rolled-back":
+        return ""
+    now = client.rollout().rollout
+    back = now if now is not None and now.number == rollout.number + 1 else None
+    if back is None:
+        return "; `daqsched status` shows whether all is back"
+    if back.over:
+        return f"; {words(back)}: `daqsched why` tells of what is not as it was" if back.unreached else "; that is done"
+    return f"; {words(back)}, `daqsched rollout` shows it"
 
 
 def _raise_incomplete(answer: Any, timeout: float) -> None:
@@ -107,6 +132,7 @@ def follow_restart(client: Any, rollout: Any, select: Sequence[str], timeout: fl
         print_json(found)
     if found.rollout is None or found.rollout.number != number:
         raise ReplacedByAnother(f"rollout {number} is not the last one any more: `daqsched rollout` shows that")
+    _end_as_asked(found.rollout)
     if found.rollout.state in STOPPED:
         raise NotRunning(words(found.rollout))
     _raise_incomplete(answer, timeout)

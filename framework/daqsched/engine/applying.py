@@ -7,12 +7,13 @@ from typing import Optional
 
 from daqsched import farm_parts
 from daqsched.digests import digest
-from daqsched.engine import choice_steps, commands, events, rollout_steps
+from daqsched.engine import choice_steps, commands, effects, events, rollout_steps
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import assign, retire
 from daqsched.engine.endings import disturbs, endings, hosts_of, mixed
 from daqsched.engine.farm import Farm
+from daqsched.engine.farm_state import ApplyCounts
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import PreconditionFailed, Refused
@@ -50,7 +51,10 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     if takes_over:
         rollout_steps.end(farm, "aborted", f"by revision {number}", now, replaced_by=number)
     farm.superseded.note(farm.revision, merged.jobs, merged.everything)
+    not_everywhere = mixed(farm, merged)
     change.make()
+    counts = ApplyCounts(change.stops, change.restarts + len(change.pending), change.starts)
+    effects.note(farm, old, merged, not_everywhere, number, counts, now)
     if change.pending and change.strategy is not None:
         rollout_steps.begin(farm, "apply", change.pending, change.strategy, event.user, event.message, saved, now)
     rollout = farm.rolling.active
@@ -58,9 +62,9 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
         revision=number,
         digest=farm.revision.digest,
         rollout=rollout.number if rollout is not None and change.pending else 0,
-        stops=change.stops,
-        restarts=change.restarts + len(change.pending),
-        starts=change.starts,
+        stops=counts.stops,
+        restarts=counts.restarts,
+        starts=counts.starts,
     )
 
 

@@ -68,6 +68,20 @@ class Stories:
         return tuple(self._by_key.get(key, ()))
 
 
+def shortened(sentence: str, most: int) -> str:
+    """A sentence of ours in that much room: whole clauses, or else words, of it, and no next step that is told in half."""
+    if len(sentence) <= most:
+        return sentence
+    head = sentence[: most - 4]
+    end = head.rfind("; ")
+    if end < most // 2:
+        end = head.rfind(" ")
+    head = head[:end] if end > 0 else head
+    if head.count("`") % 2 and "`" in sentence[len(head) :]:
+        head = head[: head.rindex("`")]
+    return f"{head.rstrip(' ;:,')} ..."
+
+
 _ALL = frozenset(get_args(Shown)) | {GONE}
 
 #: From which state it can come into which in one step. What is not here is a bug of ours: `Engine.handle` says so. Docs:

@@ -57,6 +57,7 @@ def set_back(farm: Farm, by: float) -> None:
     if rolling.rollout is not None:
         for name in ("began", "changed", "batch_began", "ready_since", "ended"):
             setattr(rolling.rollout, name, earlier(getattr(rolling.rollout, name), by))
+    farm.began -= by
     for incident in farm.incidents.known():
         incident.first, incident.last, incident.applied = incident.first - by, incident.last - by, incident.applied - by
     for instance in farm.instances.values():

@@ -30,6 +30,8 @@ CHOICES = "choices"
 CONTROL = "control"
 #: What waits to be approved.
 PROPOSALS = "proposals"
+#: What applies came to.
+EFFECTS = "effects"
 
 
 class Revision(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from daqsched.engine.commands import (
     CONTROL,
     CREDENTIALS,
     DURATIONS,
+    EFFECTS,
     HOLDS,
     KEYS,
     LOGBOOK,
@@ -62,6 +63,8 @@ def encoded(farm: Farm, name: str) -> Optional[bytes]:
         return encode(list(farm.controls.values())) if farm.controls else None
     if name == PROPOSALS:
         return encode(farm.proposals) if farm.proposals != Proposals() else None
+    if name == EFFECTS:
+        return encode(farm.effects) if farm.effects.counts else None
     if name == NAMES:
         return saved(farm.namesakes.chosen)
     assert name == ASIDE, f"there is no document {name!r}"

@@ -15,6 +15,7 @@ from daqsched.engine import (
     control_steps,
     credential_steps,
     documents,
+    effects,
     events,
     hold_steps,
     invariants,
@@ -44,6 +45,7 @@ from daqsched.engine.commands import (
     CONTROL,
     CREDENTIALS,
     DURATIONS,
+    EFFECTS,
     HOLDS,
     KEYS,
     LOGBOOK,
@@ -102,6 +104,7 @@ class Engine(Farm):
         hold_steps.holds_restored(self, document(HOLDS), document(STARTED))
         restoring.parts_restored(self, document(PARTS))
         rollout_restoring.outcomes_restored(self, document(OUTCOMES))
+        effects.restored(self, document(EFFECTS))
         logbook_steps.restored(self, document(LOGBOOK))
         credential_steps.restored(self, document(CREDENTIALS))
         repeats.restored(self, document(KEYS))
@@ -126,7 +129,7 @@ class Engine(Farm):
                 failed = record.failures > 0 or (bool(record.done) and not record.succeeded)
                 report = record.last_report if failed else None
             if report is not None and report.last_exit is not None:
-                self.died(instance, report.last_exit, report.last_exit.at)
+                self.died(instance, report.last_exit, report.last_exit.at, first=False)
 
     def document(self, name: str) -> Optional[bytes]:
         """What `commands.SaveDocument` is to save; None: forget it."""
@@ -143,6 +146,7 @@ class Engine(Farm):
         self.cause = causes.of(event, self)
         found: list[Changed] = []
         if not self.last:
+            self.began = now
             clock_shifts.read_back(self, now)
             found = self.transitions.first(now)
         elif now < self.last - clock_shifts.TOLERANCE_S:

@@ -227,15 +227,15 @@ class Farm(FarmState):
         """Look at it then."""
         heapq.heappush(self.timers, (at, instance.key))
 
-    def died(self, instance: Instance, end: Exit, now: float) -> None:
-        """Its program ended, and nobody asked for its task's end: an incident where that is a death."""
+    def died(self, instance: Instance, end: Exit, now: float, first: bool = True) -> None:
+        """Its program ended, and nobody asked for its task's end: an incident where that is a death. Not the ``first``: others may
+        have been before this daemon, and it tells neither when that began nor after which change of the job."""
         if not is_death(end, instance.success_codes):
             return
-        revision = self.revision
-        # an end that a new daemon finds may be older than what is in force; what happens now is not, whatever the clock says
-        of_it = revision is not None and (bool(self.last) or revision.time <= now)
-        number, applied = (revision.number, min(revision.time, now)) if revision is not None and of_it else (0, 0.0)
-        self.incidents.died(instance.name, instance.host, end, now, number, applied, instance.release)
+        number, applied = (self.effects.changed.get(instance.name) or [(0, 0.0)])[-1] if first else (0, 0.0)
+        self.incidents.died(
+            instance.name, instance.host, end, now, number, min(applied, now), instance.release, not first
+        )
 
     def note(self, sentence: str) -> None:
         """For the daemon's log."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
+import msgspec
+
 from daqsched.confirm import EndLimit
 from daqsched.control import Control
 from daqsched.engine import events
@@ -34,6 +36,27 @@ from daqsched.spec import EMPTY, Spec
 from daqsched.task import Aside, Hold
 
 
+class ApplyCounts(msgspec.Struct, frozen=True):
+    """What an apply came to, see `verdict.Accepted`."""
+
+    stops: int = 0
+    restarts: int = 0
+    starts: int = 0
+
+
+class ApplyEffects(msgspec.Struct):
+    """What is kept of applies (`effects`)."""
+
+    #: By revision, the oldest first.
+    counts: dict[int, ApplyCounts] = {}
+    #: By job: the last revisions that changed it, the newest last, each with its time.
+    changed: dict[str, list[tuple[int, float]]] = {}
+
+    def last_of(self, job: str, until: int) -> int:
+        """The last revision that changed the job, of those up to this one; 0: nobody knows."""
+        return max((number for number, _ in self.changed.get(job, ()) if number <= until), default=0)
+
+
 class FarmState:
     """See the module. ``new_id`` gives a fresh suffix for a task id; ``complete`` adds to a spec what is not the crew's."""
 
@@ -50,8 +73,8 @@ class FarmState:
         self.framework_id = ""
         self.master = ""
         self.connected = False
-        #: When anything was last handled; 0: nothing was yet.
-        self.last = 0.0
+        #: When anything was last handled; 0: nothing was yet. And when this daemon handled the first.
+        self.last = self.began = 0.0
         #: When the master last took us (again); -inf: it has not yet.
         self.registered_at = float("-inf")
         #: Grows with every change that a viewer could see.
@@ -78,6 +101,7 @@ class FarmState:
         self.superseded = Superseded()
         #: revision -> how its rollout ended, the oldest first.
         self.outcomes: dict[int, RolloutOutcome] = {}
+        self.effects = ApplyEffects()
         #: Hosts that someone set aside, and until when the first of them is.
         self.aside: dict[str, Aside] = {}
         #: What was stopped by hand and is not in the farm now: it stays stopped when it comes back.

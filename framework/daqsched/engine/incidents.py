@@ -40,11 +40,13 @@ class Incident(msgspec.Struct):
     count: int
     jobs: list[str]
     hosts: list[str]
-    #: What was in force when it began, and when that was applied: 0 where nothing was.
+    #: The last revision that had changed the job when it began, and when that was applied: 0 where that is not known.
     revision: int
     applied: float
     #: The programs' version when it began.
     release: str
+    #: It may have begun before this daemon, which knows its last death alone, or the last of each instance.
+    earlier: bool = False
 
 
 class Incidents:
@@ -58,14 +60,22 @@ class Incidents:
         return sorted(self._by_key.values(), key=lambda one: -one.last)
 
     def died(
-        self, job: str, host: str, end: Exit, now: float, revision: int = 0, applied: float = 0.0, release: str = ""
+        self,
+        job: str,
+        host: str,
+        end: Exit,
+        now: float,
+        revision: int = 0,
+        applied: float = 0.0,
+        release: str = "",
+        earlier: bool = False,
     ) -> Incident:
         """One more death; returns what it belongs to."""
         key = _key(job, end)
         found = self._by_key.pop(key, None)
         if found is None or now - found.last > QUIET_S:
             line = _last_line(end)
-            found = Incident(_how(end), line, now, now, 0, [], [], revision, applied, release)
+            found = Incident(_how(end), line, now, now, 0, [], [], revision, applied, release, earlier)
             while len(self._by_key) >= MOST:
                 del self._by_key[next(iter(self._by_key))]
         # the one that died last is the last one in the table

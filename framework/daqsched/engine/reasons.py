@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daqsched.engine.changes import MOST_WORDS, shortened
 from daqsched.engine.executor_rules import NOT_KNOWN, carries_others, unconfirmed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
@@ -9,7 +10,7 @@ from daqsched.engine.shown import state_of
 from daqsched.engine.tense import Tense
 from daqsched.states import Shown
 from daqsched.task import Aside, Hold, Task
-from daqsched_executor.contract import Report
+from daqsched_executor.contract import Report, duration
 
 #: Of a program whose lines carry what they did at its start, and of one of which nobody knows what that was.
 TOO_OLD = "its executor is too old to be told of other labels or forwarding: `daqsched stop {0}` and `start {0}` have a newer one"
@@ -30,6 +31,13 @@ def reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str
     return reason
 
 
+def not_ready(farm: Farm, instance: Instance, timeout_s: float, now: float) -> str:
+    """``not ready after 6 s: BACKOFF: exit code 3 after 2.0 s; ...``: as its status has it then, which is another one later."""
+    state = state_of(farm, instance, now)
+    why = reason_of(farm, instance, state, Tense(now, kept=True))
+    return shortened(f"not ready after {duration(timeout_s)}: {state}{f': {why}' if why else ''}", MOST_WORDS)
+
+
 def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:
     task = instance.record.task
     if task is None:
@@ -39,12 +47,15 @@ def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> st
         why = f"; {why}" if why else ""
         return (
             f"{instance.host} stopped answering the master, which said so {tense.ago(task.since)}{why}; waiting for it"
+            f"{_when_back(farm, instance, tense)}"
         )
     if state == "UNKNOWN":
         if task.state == "unknown":
-            return f"the master does not know the agent of {instance.host} (yet); waiting for it"
+            then = _when_back(farm, instance, tense)
+            return f"the master does not know the agent of {instance.host} (yet); waiting for it{then}"
         silent = tense.since(farm.registered_at)
-        return f"the master has not confirmed it {silent}: is {instance.host}'s agent up?"
+        then = _when_back(farm, instance, tense)
+        return f"the master has not confirmed it {silent}: is {instance.host}'s agent up?{then}"
     if state == "STOPPING":
         return _why_stopping(farm, instance)
     if state == "BACKOFF" and task.report is not None:
@@ -57,6 +68,18 @@ def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> st
         older = (NOT_SAID if carried == NOT_KNOWN else TOO_OLD).format(instance) if carried else ""
         return "; ".join(filter(None, [held, told, older, _how_it_runs(task, state, tense)]))
     return task.message or "launched, waiting for its executor"
+
+
+def _when_back(farm: Farm, instance: Instance, tense: Tense) -> str:
+    """What a person has said of it, which its host learns when it is back; empty: nothing."""
+    hold = instance.record.hold
+    if instance.job is None:
+        return "; it ends then, as it is no longer desired"
+    if instance.aside and instance.host in farm.aside:
+        return f"; it ends then and does not start, as {aside_words(instance.host, farm.aside[instance.host], tense)}"
+    if hold is None or not hold.user:
+        return ""
+    return f"; it {'is not started again' if hold.spares else 'ends then and does not start'}, as it {hold}"
 
 
 def _why_no_task(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> str:

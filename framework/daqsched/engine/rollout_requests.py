@@ -10,7 +10,7 @@ from daqsched.engine.rollout_steps import begin, change_state, end, next_to_chan
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.merge import change_of
-from daqsched.rollout import AND_BY, Rollout
+from daqsched.rollout import AND_BY, Rollout, with_failure
 from daqsched.select import words_for
 
 
@@ -52,7 +52,6 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
         raise Refused(f"rollout {rollout.number} is not paused")
     by = f"by {event.user}{': ' + event.message if event.message else ''}"
     if event.what == "pause":
-        # why it was paused before stays told
         first = rollout.why.split(AND_BY)[0] if rollout.state == "paused" else ""
         change_state(farm, "paused", f"{first}{AND_BY}{by}" if first and first != by else by)
     elif event.what == "resume":
@@ -61,14 +60,14 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
         farm.rolling.asked = 0.0
         change_state(farm, "running", "")
     elif event.what == "abort":
-        end(farm, "aborted", by, now)
+        end(farm, "aborted", with_failure(rollout, by), now)
     elif event.what == "rollback":
         before, now_in_force = farm.rolling.before, farm.revision
         assert before is not None and now_in_force is not None, "looked at above"
         back = what_goes_back(farm, rollout, before, event.user, by)
         to_be = change_of(now_in_force.spec, back.spec, back.scope, farm.hosts_of, farm.behind())
         confirm_ends(farm, event.agreed, *endings(farm, to_be, back.strategy))
-        roll_back(farm, event.user, by, now)
+        roll_back(farm, event.user, with_failure(rollout, by), now)
     farm.rolling.touched = True
     return Accepted(rollout=rollout.number)
 

@@ -14,11 +14,13 @@ from daqsched.engine.commands import BATCHES, BEFORE, OUTCOMES, ROLLOUT
 from daqsched.engine.confirming import first
 from daqsched.engine.farm import MOST_OUTCOMES, Farm
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.reasons import not_ready
 from daqsched.engine.rollout_state import Before
 from daqsched.errors import UserError
 from daqsched.merge import Desired, Merged, assembled, change_of
 from daqsched.plural import plural
 from daqsched.rollout import (
+    AS_ASKED,
     MOST_FAILURES,
     MOST_UNREACHED,
     Failure,
@@ -303,7 +305,7 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
         return
     if lagging:
         for key in list(lagging):
-            failed(farm, farm.instances[key], f"not ready after {duration(strategy.timeout_s)}", now)
+            failed(farm, farm.instances[key], not_ready(farm, farm.instances[key], strategy.timeout_s, now), now)
             if rollout.state != "running":
                 return
     elif not rollout.ready_since:
@@ -318,7 +320,7 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
     rollout.complete = rollout.at + 1
     farm.out.append(commands.SaveDocument(ROLLOUT))
     if rollout.complete in strategy.pause_after and rollout.complete < rollout.batches:
-        change_state(farm, "paused", f"after batch {rollout.complete}, as asked for")
+        change_state(farm, "paused", f"after batch {rollout.complete}{AS_ASKED}")
     rolling.touched = True
 
 

@@ -31,7 +31,8 @@ MEMORY, GONE = "REASON_CONTAINER_LIMITATION_MEMORY", "REASON_EXECUTOR_TERMINATED
 
 #: Of an executor that ended without a word, which its agent says.
 SPOKE_NEVER = (
-    "daqsched-executor ended before it spoke: is it at the path of `serve --executor` on this machine, and whole?"
+    "daqsched-executor ended before it spoke: is it at the path of `serve --executor` on this machine, whole, and may the job's "
+    "account read and run it?"
 )
 
 
@@ -159,7 +160,10 @@ def _note_death(farm: Farm, instance: Instance, before: Optional[Report], report
     if end is not None and (before is None or before.last_exit is None or before.last_exit.at != end.at):
         if not end.by_hand:
             farm.cause = farm.touched[instance.key] = "death"
-        farm.died(instance, end, now)
+        # what its executor started again before this daemon heard of it
+        known = before.restarts if before is not None else 0
+        first = instance.task.launched >= farm.began or report is None or report.restarts <= known + 1
+        farm.died(instance, end, now, first)
 
 
 def _note_missing(

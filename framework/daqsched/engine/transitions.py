@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Callable, Optional
 
 from daqsched.engine import causes
-from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, Stories
+from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, Stories, shortened
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import reason_of
@@ -53,7 +53,8 @@ class Transitions:
 
     def _changed(self, instance: Instance, before: str, after: Shown, cause: str, now: float) -> Changed:
         # of what goes as it should the state says all, and there may be as many as tasks
-        reason = reason_of(self._farm, instance, after, Tense(now, kept=True))[:MOST_WORDS] if after in TELLING else ""
+        reason = reason_of(self._farm, instance, after, Tense(now, kept=True)) if after in TELLING else ""
+        reason = shortened(reason, MOST_WORDS)
         return Changed(instance.key, before, after, reason, cause, now)
 
     def of_step(self, now: float) -> tuple[Changed, ...]:

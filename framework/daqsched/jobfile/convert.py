@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import sys
@@ -93,8 +94,10 @@ def _plain(value: Any) -> Any:
 
 #: A quoted part, an escaped character, or plain text, of a shell's command.
 _PART = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^'"\\]+""", re.DOTALL)
-#: What a shell would obey in a word that is not quoted: redirections, pipes, several commands, variables.
-_SHELL = re.compile(r"[<>|;`]|^&|&$|^#|\$[\w{(@*?!$]")
+#: What a shell would obey in a word that is not quoted: redirections, pipes, several commands, variables, homes, patterns.
+_SHELL = re.compile(r"[<>|;`*]|^&|&$|^#|^~|\$[\w{(@*?!$]")
+#: What it would set for a command, before its first word.
+_SETS = re.compile(r"[A-Za-z_]\w*=")
 #: What it would put in the place of something also within "...".
 _EXPANDED = re.compile(r"(?<!\\)(\$[\w{(@*?!$]|`)")
 #: Who does so itself with the text that is quoted.
@@ -112,11 +115,13 @@ def words_of(command: Any, field: str) -> Sequence[Any]:
         words = shlex.split(_PART.sub(_continued, command))
     except ValueError as error:
         raise JobError(f"{shown(command)} can't be split into words: {str(error).lower()}", field) from error
-    for_shell = next(_for_shell(command, words), None)
-    if for_shell is not None:
+    for_shell = list(dict.fromkeys(_for_shell(command, words)))
+    if for_shell:
+        many, it = len(for_shell) > 1, "them" if len(for_shell) > 1 else "it"
         sentence = (
-            f"{field}: {shown(for_shell)} is for a shell, and none runs the command: the program gets it as it is written. Quote "
-            'it by \'...\' where that is meant, else write argv=["/bin/sh", "-c", "..."]'
+            f"{field}: {', '.join(map(shown, for_shell))} {'are' if many else 'is'} for a shell, and none runs the command: the "
+            f"program gets {it} as written. Quote {it} by '...' where that is meant, else write "
+            'argv=["/bin/sh", "-c", "..."]'
         )
         warnings.warn(f"{_place()}{sentence}", JobFileWarning, stacklevel=2)
     return words
@@ -125,6 +130,7 @@ def words_of(command: Any, field: str) -> Sequence[Any]:
 def _for_shell(command: str, words: Sequence[str]) -> Iterator[str]:
     """The words of a command that only a shell understands."""
     bare = _PART.sub(lambda part: part[0] if part[0][0] not in "'\"\\" else "q" * (part[0] != "\\\n"), command)
+    yield from itertools.takewhile(_SETS.match, bare.split())
     yield from filter(_SHELL.search, bare.split())
     if not (words and _SHELLS.fullmatch(words[0])):
         yield from (part[0] for part in _PART.finditer(command) if part[0][0] == '"' and _EXPANDED.search(part[0]))

@@ -23,7 +23,7 @@ from daqsched.jobfile.convert import MODULE
 from daqsched.jobfile.job import MISTAKES, Job, Mistake
 from daqsched.jobfile.parts import Confirm, Logging, Rollout
 from daqsched.jobfile.rules import logging_mistakes
-from daqsched.jobfile.source import Source, parameters, unknown_field
+from daqsched.jobfile.source import KINDS, Source, missing_field, parameters, unknown_field
 from daqsched.jobfile.unknown_fields import REACHED, Unknown
 from daqsched.jobfile.unused import unused
 from daqsched.jobfile.variables import Bindings, binding
@@ -156,6 +156,9 @@ def _explain(error: BaseException, path: Path, source: Source) -> JobFileError:
         line = source.line_of_field(lines, field) or line
         kind = source.word_of_field(field, line)
         return JobFileError(str(path), line, unknown_field(field, kind, parameters(kind)))
+    missing = re.search(r"(\w+)\.__init__\(\) missing \d+ required positional arguments?: '(\w+)'", str(error))
+    if isinstance(error, TypeError) and missing is not None and missing[1] in KINDS:
+        return JobFileError(str(path), line, missing_field(missing[2], KINDS[missing[1]]))
     return JobFileError(str(path), line, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 

@@ -22,9 +22,15 @@ def parameters(kind: type[Any]) -> list[str]:
     return list(inspect.signature(kind).parameters)
 
 
-def meant(field: str, words: Iterable[str]) -> str:
+def needed(kind: type[Any]) -> list[str]:
+    """Those of them that it does not go without."""
+    known = inspect.signature(kind).parameters.values()
+    return [one.name for one in known if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+
+
+def meant(field: str, words: Iterable[str], nearness: float = 0.6) -> str:
     """The one of these words that was probably meant; empty: none is close."""
-    close = difflib.get_close_matches(field, list(words), 1)
+    close = difflib.get_close_matches(field, list(words), 1, nearness)
     return close[0] if close else ""
 
 
@@ -34,6 +40,11 @@ def unknown_field(field: str, kind: type[Any], words: Sequence[str]) -> str:
     return f"unknown field {field!r}" + (
         f": did you mean {close!r}?" if close else f"; a {kind.__name__} has {', '.join(words)}"
     )
+
+
+def missing_field(field: str, kind: type[Any]) -> str:
+    """The sentence about a field that has to be given."""
+    return f"{field!r} is missing: a {kind.__name__} needs {' and '.join(needed(kind))}"
 
 
 class Source:

@@ -1,9 +1,11 @@
-"""Fields that there are none, all of a file at once: seen in its text, so that its evaluation goes on past them.
+"""Fields that there are none, or that are missing, all of a file at once: seen in its text, so that its evaluation goes on past
+them.
 
-Python ends at the first call with a keyword that is not known. So each is taken out of the call, or written as the field that
-was probably meant, and told if the call is reached: a file may ask whether there is such a field (``hasattr(Job, "console")``)
-before it calls. Where it catches the error (`caught_errors`) it gets it. A function of the file that passes what it does not know
-itself on to a word (``def daq(name, **more): return Job(name, ..., **more)``) takes the word's fields, too.
+Python ends at the first call with a keyword that is not known, or without one that is needed. So each is taken out of the call,
+written as the field that was probably meant, or put in, and told if the call is reached: a file may ask whether there is such a
+field (``hasattr(Job, "console")``) before it calls. Where it catches the error (`caught_errors`) it gets it. A function of the file
+that passes what it does not know itself on to a word (``def daq(name, **more): return Job(name, ..., **more)``) takes the word's
+fields, too.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
 from daqsched.jobfile.caught_errors import CaughtErrors, frames
-from daqsched.jobfile.source import Source, meant, parameters, unknown_field
+from daqsched.jobfile.source import Source, meant, missing_field, needed, parameters, unknown_field
 
 #: What the module of a job file calls `Unknown.reach`.
 REACHED = "__daqsched_unknown__"
@@ -100,10 +102,41 @@ def _without_unknown(source: Source, caught: CaughtErrors) -> Iterator[UnknownFi
                 keyword.arg = taken_for
             else:
                 call.keywords.remove(keyword)
+        for field in list(_missing(call, source)):
+            kind = source.kind_of(call.func)
+            assert kind is not None
+            yield UnknownField(
+                call.lineno,
+                missing_field(field, kind),
+                field,
+                f"{kind.__name__}.__init__() missing 1 required positional argument: {field!r}",
+                call in conditional or caught.catch([call.lineno], TypeError),
+            )
+            which.append(count)
+            count += 1
+            instead = ast.copy_location(ast.keyword(field, _stand_in(field, call.lineno)), call)
+            call.keywords.append(ast.fix_missing_locations(instead))
         if which:
             told = ast.Call(ast.Name(REACHED, ast.Load()), [ast.Constant(one) for one in which], [])
             last = ast.copy_location(ast.keyword(None, told), call)
             call.keywords.append(ast.fix_missing_locations(last))
+
+
+def _missing(call: ast.Call, source: Source) -> Iterator[str]:
+    """The fields that the word which is called needs and is not given; what is given as ``*words`` or ``**more`` nobody knows."""
+    kind = source.kind_of(call.func)
+    given = [keyword.arg for keyword in call.keywords]
+    if kind is None or None in given or any(isinstance(one, ast.Starred) for one in call.args):
+        return
+    yield from (
+        field for field in needed(kind) if field not in given and field not in parameters(kind)[: len(call.args)]
+    )
+
+
+def _stand_in(field: str, line: int) -> ast.expr:
+    """A right value for a field that is missing, with which the evaluation goes on."""
+    values: dict[str, Any] = {"name": f"unnamed-{line}", "port": 1, "silence_s": 60.0, "paths": ("/",)}
+    return ast.parse(repr(values.get(field, "/")), mode="eval").body
 
 
 def _conditional(tree: ast.Module) -> Iterator[ast.AST]:

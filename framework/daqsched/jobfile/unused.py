@@ -13,7 +13,7 @@ from typing import Any
 from daqsched.jobfile.caught_errors import CaughtErrors
 from daqsched.jobfile.job import Job
 from daqsched.jobfile.parts import Confirm, Logging, Rollout
-from daqsched.jobfile.source import Source
+from daqsched.jobfile.source import Source, meant
 from daqsched.limits import shown
 
 #: What a job file says once, and by which name.
@@ -39,6 +39,8 @@ def unused(source: Source, names: Mapping[str, Any], caught: CaughtErrors) -> It
         if name not in read and name not in _READ_BY_US and name in names and not read & _READS_ANY:
             for sentence in _of_value(name, names[name], ours, listed):
                 yield line, sentence
+            if isinstance(names[name], str) and "farm" not in lines and meant(name, ["farm"], 0.75):
+                yield line, f"{name} is used by nothing: did you mean farm = {shown(names[name])}?"
     yield from _assigned_anew(source, read)
     yield from _by_itself(source, caught)
 

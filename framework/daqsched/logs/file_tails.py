@@ -25,6 +25,9 @@ LONGEST = 256 * 1024
 #: Holes end where a page does.
 PAGE = 4096
 
+#: What Mesos' agent prints into a task's files before anything of ours does (launch.cpp), where it isolates file systems.
+HEADING = b"Marked '/' as rslave"
+
 #: A line with the byte that it begins at.
 Found = tuple[int, bytes]
 
@@ -119,13 +122,19 @@ class Forwards:
 
 
 def split(text: bytes, offset: int) -> Iterator[Found]:
-    """The lines of a text that begins at this byte of its file; what a hole cut is no line."""
+    """The lines of a text that begins at this byte of its file; what a hole cut is no line, and what Mesos says none of its."""
     for line in text.split(b"\n")[: None if text[-1:] != b"\n" else -1] if text else ():
         begin, offset = offset, offset + len(line) + 1
         zeros = len(line) - len(line.lstrip(b"\0"))
-        if zeros and (begin + zeros) % PAGE == 0:
+        if (zeros and (begin + zeros) % PAGE == 0) or (begin == 0 and line == HEADING):
             continue
         yield begin, line[:-1] if line[-1:] == b"\r" else line
+
+
+def without_heading(data: bytes, offset: int) -> bytes:
+    """What stands at this byte of a file, without Mesos' own line at its beginning."""
+    begins = HEADING + b"\n"
+    return data[len(begins) :] if offset == 0 and data.startswith(begins) else data
 
 
 _TIME = re.compile(rb"\[?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|UTC|[+-]\d\d:?\d\d))?(?![\d:])")

@@ -85,7 +85,9 @@ class RevisionHead(msgspec.Struct):
     part: str = ""
     #: The job file, with what was set of its variables; of an apply of a part all of what the farm was then.
     source: str = ""
-    #: How many instances began, ended, changed with it: by `Plan.instances`; empty in the answer about one revision.
+    #: How many instances it began, ended, changed, as `Applied` has it: what did not run did not end, and how many of them a
+    #: rollout reached is its own to say. By `Plan.instances`, where that is not known, or for who sees not all of the farm.
+    #: Empty in the answer about one revision.
     changes: dict[str, int] = {}
     #: What people wrote after it and before the next one that is told of, the newest first; empty in the answer about one revision.
     notes: list[LogbookEntry] = []

@@ -122,6 +122,8 @@ class IncidentsAnswer(msgspec.Struct):
 
     incidents: list[Incident]
     now: float
+    #: When the daemon began that knows them; 0: a daemon before does not say.
+    daemon: float = 0.0
 
 
 class NoteRequest(msgspec.Struct, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from typing import Optional
 
 import msgspec
 
-from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, Changed
+from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, Changed, shortened
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.engine.reasons import reason_of
@@ -92,7 +92,7 @@ def _row(engine: Engine, change: Changed) -> _Line:
     row = row_of(engine, instance, change.at)
     still = row.state == change.after
     reason = change.reason or (reason_of(engine, instance, row.state, Tense(change.at, kept=True)) if still else "")
-    return (*change.key, change.at, change.after, reason[:MOST_WORDS], row.release, row.pid if still else 0)
+    return (*change.key, change.at, change.after, shortened(reason, MOST_WORDS), row.release, row.pid if still else 0)
 
 
 class Chronicle:

@@ -15,6 +15,7 @@ from typing import Callable, Optional
 
 from daqsched.bounded import Asking, BoundedAnswer, NoAnswer
 from daqsched.engine import commands, events
+from daqsched.engine.changes import shortened
 from daqsched.serve.time_limits import run, within
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Guards:
             yes, words = self._url(command) if "://" in command.guard else self._program(command)
         except Exception as error:  # whatever it is, the answer is no
             yes, words = False, f"can't be asked: {error or type(error).__name__}"
-        words = " ".join(words.split())[:MOST_WORDS]
+        words = shortened(" ".join(words.split()), MOST_WORDS)
         logger.info("guard %s for batch %d: %s", command.guard, command.batch + 1, "yes" if yes else f"no: {words}")
         self._put(events.GuardAnswered(command.rollout, command.batch, yes, words))
 

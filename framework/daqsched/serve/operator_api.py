@@ -45,7 +45,7 @@ from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.requested import requested
 from daqsched.serve.sight import Sight, seen_of, sight_of, sight_then
 from daqsched.spec import FORWARDER
-from daqsched.views.status import all_keys, why_not_ready
+from daqsched.views.status import all_keys, still_away, why_not_ready
 from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
 
 #: How many hosts of a batch that lag an answer tells of.
@@ -321,6 +321,8 @@ def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
             lagging.append((*key, why))
     # a copy: the engine changes its own
     copy = msgspec.structs.replace(rolling.rollout) if rolling.rollout is not None else None
+    if copy is not None:  # what was there has been told since of those that answer again
+        copy.unreached = still_away(engine)
     return RolloutAnswer(copy, lagging, now)
 
 

@@ -38,7 +38,7 @@ from daqsched.spec import Spec
 from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
 from daqsched.views.moves import moves
 from daqsched.views.needed import needed
-from daqsched.views.plan import Plan, plan, shared_names
+from daqsched.views.plan import Plan, in_maintenance, plan, shared_names
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
 
 #: What an apply needs the right for: given what is in force, what it makes of that, and the account of jobs that name none.
@@ -134,7 +134,8 @@ class Plans:
             )
             both = (*known.spec.jobs, *complete.jobs)
             shared = shared_names(found, both, known.hosts_of, known.namesakes)
-            found = msgspec.structs.replace(found, namesakes=shared)
+            away = in_maintenance(found, known.away, known.now)
+            found = msgspec.structs.replace(found, namesakes=shared, maintenance=away)
             return msgspec.structs.replace(found, rollout=_of_rollout(known, change, way)), complete, change
 
         def timed(deadline: Deadline) -> Plan:

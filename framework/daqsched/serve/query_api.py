@@ -43,7 +43,7 @@ from daqsched.states import ORDER
 from daqsched.views import names
 from daqsched.views.rows import Row, Story
 from daqsched.views.status import Tally, all_keys, rollout_mark, rows, unauthenticated
-from daqsched.views.why import LATELY, explanations, stories, troubled
+from daqsched.views.why import LATELY, explanations, stories, troubled, untold
 
 #: So many instances that are not as desired an answer tells of.
 MOST_ROWS = 100_000
@@ -231,10 +231,18 @@ class QueryRoutes:
             latest = list(dict.fromkeys(key for key in reversed(keys) if key in with_story))[:most]
             async for some in self._through(latest, stories, SOME_STORIES):
                 await listed.add(await _stories(some, sight))
+            left = most - len(latest)
+            async for some in self._through([key for key in keys if left and key not in with_story], untold, SOME):
+                await listed.add(await _stories(some[:left], sight))
+                left -= min(left, len(some))
+                if not left:
+                    break
             return await _encoded(request, StoriesAnswer(listed.whole(), unmatched, meant))
 
     async def incidents(self, request: Request) -> IncidentsAnswer:
-        found: IncidentsAnswer = await self._ask(lambda engine, now: IncidentsAnswer(engine.incidents.known(), now))
+        found: IncidentsAnswer = await self._ask(
+            lambda engine, now: IncidentsAnswer(engine.incidents.known(), now, engine.began)
+        )
         sight = await sight_of(request, self._ask)
         if sight is not None:
             seen = set(sight.keys(await self._ask(lambda engine, now: all_keys(engine))))

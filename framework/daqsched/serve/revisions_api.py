@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
+from daqsched.engine.farm_state import ApplyCounts
 from daqsched.engine.permission import targets_of
 from daqsched.engine.rollout_steps import outcome_of
 from daqsched.errors import UserError
@@ -62,12 +63,15 @@ class RevisionRoutes:
         heads: list[RevisionHead] = []
         specs: dict[int, Spec] = {0: EMPTY}
         found = await self._ask(look)
+        known = await self._ask(lambda engine, now: dict(engine.effects.counts))
         for head, older in found[:most]:
             if len(heads) < MOST_COMPARED:
                 for number in {head.number, older}.difference(specs):
                     specs[number] = (await self.found(number)).spec
                 old, new = specs[older], specs.pop(head.number)
                 counts = await self._planning.do(whose(request), partial(_counts, old, new, sight))
+                if sight is None and head.number in known:
+                    counts = _as_it_was(known[head.number], counts)
                 source = new.source if sees else veiled_source(new.source)
                 head = msgspec.structs.replace(head, source=source, changes=counts)
             heads.append(head if sight is None else sight.head(head))
@@ -120,6 +124,12 @@ def _counts(old: Spec, new: Spec, sight: Optional[Sight], deadline: Deadline) ->
     if sight is not None:
         old, new = sight.spec(old), sight.spec(new)
     return plan(old, new).instances
+
+
+def _as_it_was(made: ApplyCounts, compared: dict[str, int]) -> dict[str, int]:
+    """What ran, and not what the two revisions say."""
+    counts = {"add": made.starts, "remove": made.stops, "restart": made.restarts, "silent": compared.get("silent", 0)}
+    return {what: counts[what] for what in dict.fromkeys([*compared, *counts]) if counts[what]}
 
 
 def _head(revision: Revision, engine: Engine, sees: bool) -> RevisionHead:

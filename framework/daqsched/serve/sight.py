@@ -191,6 +191,7 @@ class Sight:
             needs=tuple(one for one in plan.needs if not one.job or seen(one.job)),
             moves=(),
             namesakes=(),
+            maintenance=(),
             parts="",
             rollout="",
         )

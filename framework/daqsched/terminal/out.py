@@ -19,6 +19,7 @@ from typing import Any, Optional, TextIO
 
 import msgspec
 
+from daqsched.errors import JobFileWarning
 from daqsched.foreign import Painted, paint
 from daqsched_executor.contract.foreign import ascii_json, printable, trace
 
@@ -36,7 +37,12 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
     sys.excepthook = _bug
     # a library's: Elasticsearch's own warnings come with its answers
-    warnings.formatwarning = lambda message, category, *place: f"{printable(f'{category.__name__}: {message}')}\n"
+    warnings.formatwarning = lambda message, category, *place: f"{printable(f'{_kind(category)}: {message}')}\n"
+
+
+def _kind(category: type[Warning]) -> str:
+    """What a warning is called: ours is about what somebody wrote, and says where that is."""
+    return "Warning" if issubclass(category, JobFileWarning) else category.__name__
 
 
 @contextmanager

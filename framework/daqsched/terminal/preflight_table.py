@@ -20,6 +20,8 @@ STYLES = {OK: "green", BAD: "bold red", NO_ANSWER: "magenta", NOT_ASKED: "dim"}
 _ORDER = ("ok", "waiting", "silent", "bad")
 #: As many jobs as get a column each where all versions are the same; as many names and reasons as a row shows.
 MOST_JOBS, MOST_NAMES, MOST_REASONS = 6, 3, 5
+#: The column of jobs that have no version, where they are more than get a column each.
+OTHERS = "other jobs"
 #: As many rows as the live view has.
 LIVE_ROWS = 15
 
@@ -34,12 +36,13 @@ class PreflightLine(NamedTuple):
 
 
 def columns(answer: PreflightFindings) -> tuple[str, ...]:
-    """Versions; jobs where there is but one version, and not too many jobs for that."""
+    """Versions; jobs where there is but one version, or none, and not too many jobs for that."""
     cells = [cell for wall in answer.wall for cell in wall.cells]
     releases = sorted({cell.release for cell in cells})
     jobs = sorted({name for cell in cells for name in cell.jobs})
     by_job = len(releases) < 2 and len(jobs) <= MOST_JOBS
-    return tuple(jobs if by_job else (release or "no version" for release in releases))
+    bare = sorted({name for cell in cells if not cell.release for name in cell.jobs})
+    return tuple(jobs if by_job else [*(bare if len(bare) <= MOST_JOBS else [OTHERS]), *filter(None, releases)])
 
 
 def lines(answer: PreflightFindings) -> list[PreflightLine]:
@@ -58,7 +61,7 @@ def lines(answer: PreflightFindings) -> list[PreflightLine]:
 def _word(wall: PreflightWall, column: str) -> str:
     if not wall.cells:
         return NO_ANSWER
-    cells = [cell for cell in wall.cells if column in cell.jobs or column == (cell.release or "no version")]
+    cells = [cell for cell in wall.cells if column in cell.jobs or column == (cell.release or OTHERS)]
     if not cells:
         return NOT_ASKED
     return BAD if any(cell.problem for cell in cells) else OK

@@ -37,9 +37,9 @@ _VERBS = {
 MOST_CHANGES = 40
 
 
-def plan_lines(plan: Plan, done: bool = False, asked: str = "daqsched apply FILE") -> RenderableType:
-    """The diff: one line a job, what differs below it, the counts; of what is not ``done`` yet also what to expect, and how to have
-    just that, by the command that ``asked``."""
+def plan_lines(plan: Plan, done: bool = False, asked: str = "daqsched apply FILE", counts: str = "") -> RenderableType:
+    """The diff: one line a job, what differs below it, the counts, or these ``counts``; of what is not ``done`` yet also what to
+    expect, and how to have just that, by the command that ``asked``."""
     refused = [text(f"An apply of it would be refused: {plan.refused}.", style="bold red")] if plan.refused else []
     rights = [] if done else [text(one, style="dim", overflow="fold") for one in _of_no_job(plan)]
     refused = [text(one.words(), style="" if one.yours else "yellow") for one in plan.control] + refused
@@ -60,13 +60,19 @@ def plan_lines(plan: Plan, done: bool = False, asked: str = "daqsched apply FILE
     more = len(plan.changes) - MOST_CHANGES
     rest = [text(f"   ... and {more} more; --json has them all")] if more > 0 else []
     asks = plan.ends.words() if plan.ends is not None and plan.ends.asks else ""
-    more_said = (*plan.namesakes, plan.parts, plan.rollout, asks)
+    more_said = (*plan.namesakes, *plan.maintenance, plan.parts, plan.rollout, asks)
     said = [*plan.moves, *(f"{one[0].upper()}{one[1:]}" for one in more_said if one)]
-    # somebody's rollout that has just ended is news also where nobody asked for a plan
-    kept = [f"{plan.rollout[0].upper()}{plan.rollout[1:]}"] if plan.rollout else []
+    # what is news also where nobody asked for a plan: somebody's rollout that has just ended, a machine that may
+    kept = [f"{one[0].upper()}{one[1:]}" for one in (*plan.maintenance, plan.rollout) if one]
     told = [text(f"{one}.", style="yellow") for one in (kept if done else said)]
     return Group(
-        *refused, table, *rest, *rights, text(counts_line(plan)), *told, *([] if done else _expected(plan, asked))
+        *refused,
+        table,
+        *rest,
+        *rights,
+        text(counts or counts_line(plan)),
+        *told,
+        *([] if done else _expected(plan, asked)),
     )
 
 
@@ -81,20 +87,20 @@ def _of_no_job(plan: Plan) -> Iterator[str]:
 
 
 def verdict_line(applied: Applied) -> str:
-    """Where the engine made something else of it than the plan says; empty: it did not, or a daemon before that did not say."""
+    """The counts, where the engine made something else of it than the plan says; empty: it did not, or a daemon before that did
+    not say."""
     planned = applied.plan.instances
     for change in applied.plan.changes:  # that of the lines is no program that anybody waits for
         if change.job == FORWARDER and change.what == "restart":
             planned["restart"] -= change.count
-    figures = {"start": applied.starts, "stop": applied.stops, "restart": applied.restarts}
-    others = [
-        f"{count} to {what} and not {planned.get(key, 0)}"
-        for key, (what, count) in zip(("add", "remove", "restart"), figures.items())
-        if count is not None and count != planned.get(key, 0)
-    ]
-    return (
-        f"In fact {', '.join(others)}: what did not run need not end, or it changed after the plan." if others else ""
-    )
+    figures = {"add": applied.starts, "remove": applied.stops, "restart": applied.restarts}
+    made = {what: count for what, count in figures.items() if count is not None}
+    others = {what: planned.get(what, 0) for what, count in made.items() if count != planned.get(what, 0)}
+    if not others:
+        return ""
+    silent = {"silent": planned["silent"]} if planned.get("silent") else {}
+    counts = _counts({what: count for what, count in {**made, **silent}.items() if count}) or "Nothing to start or stop"
+    return f"{counts}; {_counts(others)} by the plan: what did not run need not end, or it changed after the plan."
 
 
 def _expected(plan: Plan, asked: str) -> Iterator[RenderableType]:
@@ -219,8 +225,10 @@ def story_lines(stories: Sequence[Story]) -> RenderableType:
         return text("Nothing of this has been other than desired since this daemon began.", style="green")
     parts: list[RenderableType] = []
     for one in stories:
-        head = text(f"{one.job}@{one.host}  ", style="bold")
+        head = text(f"{one.job}@{one.host}  " if one.host else f"{one.job}  ", style="bold")
         head.append(one.state or "GONE", STYLES.get(one.state, ""))
+        if not one.changes:  # so it has been since it came, or this daemon did
+            head.append(f"  {one.why}")
         parts.append(head)
         parts += [text(f"    {line}") for line in _change_lines(one.changes)]
     return Group(*parts)
@@ -242,7 +250,9 @@ def incidents_table(answer: IncidentsAnswer, select: Sequence[str] = ()) -> Rend
         table.add_column(name, justify="right" if name == "TIMES" else "left", overflow="fold")
     for one in answer.incidents:
         first = clock(one.first)
-        if one.revision:
+        if one.earlier:
+            first = f"not known to this daemon{f', which began {clock(answer.daemon)}' if answer.daemon else ''}"
+        elif one.revision:
             first += f", {duration(max(0.0, one.first - one.applied))} after revision {one.revision}"
         last = f"{ago(one.last, answer.now)} ago"
         hosts = fold(one.hosts) if len(one.hosts) > 1 else f"only {one.hosts[0]}"

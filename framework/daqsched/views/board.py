@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Optional
 
 from daqsched.control import InControl
-from daqsched.engine.changes import MOST_WORDS
+from daqsched.engine.changes import MOST_WORDS, shortened
 from daqsched.engine.engine import Engine
 from daqsched.engine.executor_rules import unconfirmed
 from daqsched.engine.instance import Instance, Key
@@ -79,10 +79,10 @@ def unplaced_cells(engine: Engine) -> dict[Key, BoardCell]:
         hold = engine.holds.get((job.name, ""))
         if hold is not None:
             why = f"by {hold.user}{': ' + hold.message if hold.message else ''}; no machine has {wants} yet"
-            cell = BoardCell("O", int(hold.at), 0, why[:MOST_WORDS], job.release, UNDESIRED)
+            cell = BoardCell("O", int(hold.at), 0, shortened(why, MOST_WORDS), job.release, UNDESIRED)
         else:
             why = no_master(engine) or f"no machine has {wants} yet; it starts when one does"
-            cell = BoardCell("W", 0, 0, why[:MOST_WORDS], job.release)
+            cell = BoardCell("W", 0, 0, shortened(why, MOST_WORDS), job.release)
         found[job.name, ""] = cell
     return found
 
@@ -103,7 +103,7 @@ def _cell(engine: Engine, instance: Instance, tense: Tense, waits: BlockedJobs) 
     if state == "WAITING" and waits.blocked(instance.key):
         marks |= BLOCKED
     restarts = task.report.restarts if task is not None and task.report is not None else 0
-    reason = reason_of(engine, instance, state, tense)[:MOST_WORDS]
+    reason = shortened(reason_of(engine, instance, state, tense), MOST_WORDS)
     return BoardCell(LETTERS[state], int(since_of(engine, instance, state)), restarts, reason, instance.release, marks)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Collection, Iterable, Literal, Mapping, Optional, Sequence
 
 import msgspec
@@ -10,6 +11,7 @@ from daqsched.confirm import EndCount
 from daqsched.control import InControl
 from daqsched.digests import digest, run_digests
 from daqsched.engine.match import by_attributes
+from daqsched.engine.tense import Tense
 from daqsched.hosts import expand, fold
 from daqsched.jobfile.differences import differences
 from daqsched.merge import Behind, Desired, Hosts
@@ -78,6 +80,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     parts: str = ""
     #: Of hosts that it changes something on, and that several agents call themselves: who has the name, a sentence each.
     namesakes: tuple[str, ...] = ()
+    #: Of hosts that it starts something on, and that the master's maintenance schedule has, a sentence for those of one window.
+    maintenance: tuple[str, ...] = ()
     #: How many running programs end at once, and how many may unasked; null: none ends, or a daemon that does not say.
     ends: Optional[EndCount] = None
     #: Which rights an apply of it needs; none where whoever asked may do all.
@@ -139,6 +143,23 @@ def shared_names(found: Plan, jobs: Iterable[JobSpec], hosts: Hosts, namesakes: 
     changed = {change.job for change in found.changes} - {FORWARDER} if namesakes else ()
     touched = {host for job in jobs if job.name in changed for host in hosts(job)}
     return tuple(sentence for host, sentence in sorted(namesakes.items()) if host in touched)
+
+
+def in_maintenance(found: Plan, away: Mapping[str, tuple[float, float]], now: float) -> tuple[str, ...]:
+    """`Plan.maintenance`; ``away``: from and until when the master's schedule has a host."""
+    begins = (one for one in found.changes if one.count and (one.what in ("add", "restart") or one.starts))
+    # of a job that runs wherever its attributes are, these stand before the hosts
+    named = (one.hosts.rpartition(": ")[2].split(", ") for one in begins) if away else ()
+    touched = {host for patterns in named for host in expand(patterns)}
+    windows: dict[tuple[float, float], list[str]] = {}
+    for host in touched.intersection(away):
+        windows.setdefault(away[host], []).append(host)
+    tense = Tense(now, kept=True)
+    return tuple(
+        f"the master's maintenance schedule has {fold(names)} unavailable{tense.stretch(*window)}: what starts there may be "
+        f"ended by that; `daqsched aside {shlex.join(fold(names).split(', '))} --for 2h` keeps it away"
+        for window, names in sorted(windows.items())
+    )
 
 
 def _goes_along(job: JobSpec) -> bool:

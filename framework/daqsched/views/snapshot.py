@@ -65,6 +65,9 @@ class Snapshot:
     seen: Now
     #: host -> what people are told where several agents call themselves so.
     namesakes: Mapping[str, str]
+    #: host -> from and until when the master's maintenance schedule has it, as of its last offer; and the moment of the look.
+    away: Mapping[str, tuple[float, float]]
+    now: float
     #: Who is in control of what.
     controls: Controls
     #: That of jobs that name none.
@@ -110,6 +113,8 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         farm.desired.fixed_ports,
         Now(_lost(farm), _named(farm.order.leaving()), _named(farm.order.unstarted())),
         {host: namesakes(farm, host, Tense(0.0, kept=True)) for host in farm.namesakes.others},
+        {host: window for host, window in farm.away.items() if farm.last < window[1]},
+        farm.last,
         dict(farm.controls),
         farm.account,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Optional
 
+import msgspec
+
 from daqsched.engine.engine import Engine
 from daqsched.engine.executor_rules import unconfirmed
 from daqsched.engine.instance import Instance, Key
@@ -93,8 +95,14 @@ def rollout_mark(engine: Engine) -> str:
     if rollout.state in ("aborted", "rolled-back") and behind:
         left = plural(behind, "instance", "still has", "still have")
         return f"{left} what {'it' if behind == 1 else 'they'} had before: {words(rollout)}"
-    away = [host for host in rollout.unreached if host in engine.lost]
-    return words(rollout) if away else ""
+    away = still_away(engine)
+    return words(msgspec.structs.replace(rollout, unreached=away)) if away else ""
+
+
+def still_away(engine: Engine) -> tuple[str, ...]:
+    """Those of the hosts that the last rollout could not reach that do not answer yet: what is there changes when they do."""
+    rollout = engine.rolling.rollout
+    return tuple(host for host in rollout.unreached if host in engine.lost) if rollout is not None else ()
 
 
 def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[BlockedJobs] = None) -> Row:

@@ -84,6 +84,11 @@ def stories(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
             yield Story(*key, state, why, changes=changes)
 
 
+def untold(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[Story]:
+    """Those of these that have no story and are not as desired: so they are since they came, or since this daemon began."""
+    return (Story(row.job, row.host, row.state, row.reason) for row in rows(engine, keys, now) if not as_desired(row))
+
+
 def _changes(engine: Engine, key: Key) -> tuple[Change, ...]:
     return tuple(Change(one.at, one.before, one.after, one.cause, one.reason) for one in engine.stories.of(key))
 
@@ -137,11 +142,11 @@ def _evidence(engine: Engine, row: Row, instance: Instance, late: Optional[LateE
         yield from (f"  | {line}" for line in (late.exit.lines if late.exit is not None else ()))
         incident = engine.incidents.of(row.job, late.exit) if late.exit is not None else None
         if incident is not None:
-            yield incident_words(incident, row.host, now)
+            yield incident_words(incident, row.host, now, daemon=engine.began)
     elif row.state == "STARTING" and row.report is not None and row.report.activity == "probing":
         incident = engine.incidents.of(row.job, no_start(row.reason, now))
         if incident is not None:
-            yield incident_words(incident, row.host, now, "this")
+            yield incident_words(incident, row.host, now, "this", engine.began)
     elif instance.record.last_end and row.state in ("FAILED", "BACKOFF", "WAITING"):
         yield f"its last end: {instance.record.last_end}"
     away = maintenance(engine, instance.host, Tense(now))
@@ -192,7 +197,8 @@ def _behind(engine: Engine, row: Row, now: float) -> Iterator[str]:
                 if rollout.state != "running"
                 else ""
             )
-        yield f"still has the job of revision {row.behind}: {why}"
+        changed = engine.effects.last_of(row.job, row.behind) or row.behind
+        yield f"still has the job of revision {changed}: {why}"
     if rollout is not None and rollout.guard and not rollout.over and row.behind:
         yield f"the next batch waits for {rollout.strategy.guard}: {rollout.guard}"
 
@@ -208,7 +214,7 @@ def _offers(engine: Engine, instance: Instance, now: float) -> Iterator[str]:
         yield f"{instance.host} last made an offer {duration(max(0.0, now - seen))} ago"
 
 
-def incident_words(incident: Incident, host: str, now: float, what: str = "this death") -> str:
+def incident_words(incident: Incident, host: str, now: float, what: str = "this death", daemon: float = 0.0) -> str:
     """``this death: 12 times, on 3 hosts (hlt[01-03]), within 4.0 s, the first 20 s after revision 7 (version r2)``."""
     elsewhere = [name for name in incident.hosts if name != host]
     where = f"on {len(incident.hosts)} hosts ({fold(incident.hosts)})" if elsewhere else f"only on {incident.hosts[0]}"
@@ -217,7 +223,10 @@ def incident_words(incident: Incident, host: str, now: float, what: str = "this 
     if incident.count == 1:
         since = f"{duration(max(0.0, now - incident.first))} ago"
     after = ""
-    if incident.revision:
+    if incident.earlier:
+        began = f" {duration(max(0.0, now - daemon))} ago" if daemon else ""
+        after = f", as far as this daemon knows, which began{began}: when it first was is in the lines"
+    elif incident.revision:
         gap = duration(max(0.0, incident.first - incident.applied))
         release = f" (version {incident.release})" if incident.release else ""
         after = f", the first {gap} after revision {incident.revision}{release}"
