@@ -73,6 +73,7 @@ release:
 	@scripts/release
 
 clean:
+	@scripts/writable
 	@! .venv/bin/daqcluster env >/dev/null 2>&1 || { echo 'a local cluster is up, and what runs on it uses .venv: make stop first'; exit 1; }
 	@! test -e vagrant/.machines.json || { echo 'machines were made, and .venv takes them down: make vagrant-down first'; exit 1; }
 	rm -rf .venv .venv-3.* .venv-docs .venv-web framework/daqsched/built dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .run.lock .setup.lock .docs.lock .web.lock .setup.log .web.log .test-*.log

@@ -31,7 +31,7 @@ file.close()
 def checkout(folder: Path, state: Path) -> Path:
     """The script in a checkout that has a cluster, which is none."""
     (folder / "scripts").mkdir(parents=True)
-    for name in ("stop", "listening", "brought-up"):
+    for name in ("stop", "listening", "brought-up", "writable"):
         shutil.copy(ROOT / "scripts" / name, folder / "scripts" / name)
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)

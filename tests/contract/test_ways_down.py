@@ -27,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
     place = tmp_path / "checkout"
     (place / "scripts").mkdir(parents=True)
     (place / "vagrant").mkdir()
-    for name in ("Makefile", "scripts/stop", "scripts/brought-up", "scripts/machines"):
+    for name in ("Makefile", "scripts/stop", "scripts/brought-up", "scripts/machines", "scripts/writable"):
         shutil.copy2(ROOT / name, place / name)
     (place / "scripts" / "setup").write_text(SETUP)
     (place / "scripts" / "setup").chmod(0o755)

@@ -12,7 +12,7 @@ import pytest
 
 from daqcluster.errors import ClusterError
 from daqcluster.machines import network, parts, secrets
-from daqcluster.machines.desired import DEFAULTS, desired, names
+from daqcluster.machines.desired import DEFAULTS, EARLIER, desired, names
 from daqsched.passwords import LEAST_LETTERS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -44,13 +44,66 @@ def test_what_was_said_once_holds_until_something_else_is_said() -> None:
         ("DAQCLUSTER_NODES", "0"), ("DAQCLUSTER_NODES", "51"), ("DAQCLUSTER_NODES", "two"), ("DAQCLUSTER_NODES", "-1"),
         ("DAQCLUSTER_MEMORY", "64"), ("DAQCLUSTER_MEMORY", "2g"), ("DAQCLUSTER_CONTROL2", "yes"),
         ("DAQCLUSTER_NETWORK", "172.30.8.0/16"), ("DAQCLUSTER_NETWORK", "172.30.8.1/24"), ("DAQCLUSTER_NETWORK", "here"),
-        ("VAGRANT_DEFAULT_PROVIDER", "podman"),
+        ("DAQCLUSTER_NETWORK", "8.8.8.0/24"), ("DAQCLUSTER_NETWORK", "172.32.0.0/24"), ("DAQCLUSTER_NETWORK", "0.0.0.0/24"),
+        ("DAQCLUSTER_NETWORK", "127.0.0.0/24"), ("DAQCLUSTER_NODES", "\N{ARABIC-INDIC DIGIT TWO}"),
+        ("DAQCLUSTER_MIRROR", "mirror.example"), ("VAGRANT_DEFAULT_PROVIDER", "podman"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_named(name: str, value: str) -> None:
-    """With its value."""
-    with pytest.raises(ClusterError, match=f"{name}='{re.escape(value)}'"):
+    """With its value, and what it can be; also that somebody said it at another time."""
+    with pytest.raises(ClusterError, match=f"^{name}='{re.escape(value)}': it is ") as now:
         desired({name: value}, {}, somewhere)
+    with pytest.raises(ClusterError) as later:
+        desired({}, {"desired": {name: value}}, somewhere)
+    assert str(later.value) == str(now.value).replace(":", f" {EARLIER}:", 1)
+    if name == "DAQCLUSTER_MEMORY":
+        assert "MiB" in str(now.value)
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_an_empty_variable_is_as_if_nothing_had_been_said(name: str) -> None:
+    """The way back from each."""
+    said = {
+        "DAQCLUSTER_NODES": "3", "DAQCLUSTER_CONTROL2": "1", "DAQCLUSTER_MEMORY": "4096", "DAQCLUSTER_NETWORK": "10.9.8.0/24",
+        "DAQCLUSTER_BOX": "almalinux/9", "DAQCLUSTER_MIRROR": "file:/mirror", "VAGRANT_DEFAULT_PROVIDER": "libvirt",
+    }  # fmt: skip
+    assert set(said) == set(DEFAULTS)
+    before = desired(said, {}, somewhere)
+    without = {other: value for other, value in said.items() if other != name}
+    assert desired({}, before, somewhere) == before
+    assert desired({name: ""}, before, somewhere) == desired(without, {}, somewhere) != before
+
+
+#: As `ip -o -4 route show table all` prints it: a default, one of a VPN's in two halves, a cable, ours, one to nowhere.
+ROUTES = """\
+default via 10.1.0.1 dev eth0
+0.0.0.0/1 via 10.8.0.1 dev tun0
+10.1.0.0/16 dev eth0 proto kernel scope link src 10.1.2.3
+172.30.7.0/24 dev daq-0000000a proto kernel scope link src 172.30.7.1
+unreachable 192.168.0.0/20 metric 1024
+local 10.1.2.3 dev eth0 table local proto kernel scope host src 10.1.2.3
+local 172.30.7.1 dev daq-0000000a table local proto kernel scope host src 172.30.7.1
+"""
+
+
+@pytest.mark.parametrize(
+    "subnet, ours, others",
+    [
+        ("10.1.5.0/24", False, False),
+        ("192.168.3.0/24", False, False),
+        ("172.30.7.0/24", True, False),
+        ("172.30.8.0/24", True, True),
+        ("10.2.0.0/24", True, True),
+    ],
+)
+def test_a_network_is_in_use_where_a_route_leads_that_is_not_ours(subnet: str, ours: bool, others: bool) -> None:
+    """Whether it is free for who has that bridge, and for another checkout."""
+    wanted = ipaddress.IPv4Network(subnet)
+
+    def is_free(bridge: str) -> bool:
+        return not any(wanted.overlaps(one) for one in network.used(ROUTES, bridge))
+
+    assert (is_free("daq-0000000a"), is_free("daq-0000000b")) == (ours, others)
 
 
 def test_the_page_has_each_variable_with_its_default() -> None:

@@ -29,7 +29,7 @@ class _Group(click.Group):
         except ClusterError as error:
             click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
             click.echo(str(error), err=True)
-            ctx.exit(1)
+            ctx.exit(error.status)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # whoever read our output has gone: click ends us in silence

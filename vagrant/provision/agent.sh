@@ -4,7 +4,7 @@
 #   agent.sh --master HOST:PORT --secrets FOLDER [--name NAME] [--ip ADDRESS] [--attributes TEXT] [--resources TEXT]
 #            [--zookeeper NUMBER,HOST,HOST,...] [--cvmfs-stand-in]
 #
-# NAME is the name that job files have for it. FOLDER is the `agent` of what `daqcluster machines secrets` made.
+# NAME is the name that job files have for it. FOLDER is the `agent` of what `daqcluster machines parts` made in `secrets`.
 # --zookeeper: this machine is that server of these. --cvmfs-stand-in: /cvmfs/daq.example.org is the tree of the parts.
 # shellcheck source=vagrant/provision/common.sh
 . "$(dirname "$0")/common.sh"
@@ -19,7 +19,8 @@ while [ $# -gt 0 ]; do
     --resources) resources=$2 ;;
     --zookeeper) keepers=$2 ;;
     --cvmfs-stand-in) stand_in=1; shift; continue ;;
-    *) die "what is $1?" ;;
+    -h | --help) usage ;;
+    *) die "what is $1? --help says what there is" ;;
   esac
   shift 2 || die "what is the value of $1?"
 done

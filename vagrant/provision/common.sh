@@ -9,6 +9,9 @@ export LC_ALL=C
 parts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 changes=0 for='' restart=' '
 
+# the head of the script that was called
+usage() { sed -n '2,/^[^#]/ { /^# shellcheck/d; s/^#$//p; s/^# //p }' "$0"; exit 0; }
+
 die() { echo "$(basename "$0"): $*" >&2; exit 1; }
 
 did() {

@@ -6,7 +6,7 @@
 #              [--crew ACCOUNT]
 #
 # HOST of --control has the master and Elasticsearch. --spare: this is another machine, with ZooKeeper and a second `serve`.
-# --crew: this account may use `daqsched`, and read lines. FOLDER is the `control` of what `daqcluster machines secrets` made.
+# --crew: this account may use `daqsched`, and read lines. FOLDER is the `control` of what `daqcluster machines parts` made in `secrets`.
 # shellcheck source=vagrant/provision/common.sh
 . "$(dirname "$0")/common.sh"
 name=$(hostname -s) ip='' control='' secrets='' keepers='' spare='' crew=''
@@ -19,7 +19,8 @@ while [ $# -gt 0 ]; do
     --zookeeper) keepers=$2 ;;
     --crew) crew=$2 ;;
     --spare) spare=1; shift; continue ;;
-    *) die "what is $1?" ;;
+    -h | --help) usage ;;
+    *) die "what is $1? --help says what there is" ;;
   esac
   shift 2 || die "what is the value of $1?"
 done

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
+import shutil
 import time
 from pathlib import Path
 
@@ -35,16 +38,38 @@ def vagrant(words: tuple[str, ...]) -> None:
     _farm().vagrant(words, os.environ)
 
 
+def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not an address such as 10.0.0.5") from None
+
+
+def _name(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
+    # a certificate has room for 64 letters
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?", text):
+        raise click.BadParameter(f"{text!r} is not a machine's name, of 64 letters, digits, dots and dashes at most")
+    return text
+
+
 @machines.command("parts")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--control", required=True, metavar="NAME", help="The machine that will have Elasticsearch.")
-@click.option("--address", required=True, help="Its address: both stand in its certificate.")
+@click.option(
+    "--control", required=True, metavar="NAME", callback=_name, help="The machine that will have Elasticsearch."
+)
+@click.option("--address", required=True, callback=_address, help="Its address: both stand in its certificate.")
 def make_parts(folder: Path, control: str, address: str) -> None:
     """Put all that machines are installed from into FOLDER, with secrets: for machines that are not Vagrant's."""
     farm = _farm()
+    new = not folder.exists()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    parts.copy_servers(folder, parts.make(folder, farm.say))
-    secrets.make(folder / "secrets", control, address)
+    try:
+        parts.copy_servers(folder, parts.make(folder, farm.say))
+        secrets.make(folder / "secrets", control, address)
+    except BaseException:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     click.echo(f"{folder} is as secret as {folder}/secrets: give a farm machine secrets/agent alone")
 
 

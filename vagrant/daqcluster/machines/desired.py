@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Callable, Mapping
+import re
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from daqcluster.errors import ClusterError
 
@@ -23,29 +24,37 @@ PROVIDERS = ("docker", "libvirt", "virtualbox")
 #: Addresses from .101 on are the farm's.
 MOST = 50
 
+#: Where a machine may have its address: RFC 1918. Any other would hide somebody's from this computer.
+PRIVATE = tuple(ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+
+#: Behind a value that this call did not say.
+EARLIER = "(said earlier; `make vagrant-down` forgets it)"
+
+#: Commands of Vagrant before which all is made that is desired.
+PREPARED = ("up", "reload", "provision")
+
+
+def command_of(words: Sequence[str]) -> str:
+    """Which of Vagrant's commands it is; empty: none."""
+    return next((word for word in words if not word.startswith("-")), "")
+
 
 def desired(environ: Mapping[str, str], before: Mapping[str, Any], free: Callable[[], str]) -> dict[str, Any]:
-    """What the Vagrantfile reads of it. ``before``: the same of the last time; ``free`` finds a network where none was named.
-    `ClusterError` names the variable that is wrong."""
+    """What the Vagrantfile reads of it. ``before``: the same of the machines that there are; ``free`` finds a network where none
+    was named. A variable that is empty is one of which nothing was ever said. `ClusterError` names the one that is wrong."""
     said = before.get("desired", before.get("wanted", {}))  # the second in a folder of 0.1
-    values = {name: environ.get(name) or said.get(name) or value for name, value in DEFAULTS.items()}
+    values = {name: environ.get(name, said.get(name)) or value for name, value in DEFAULTS.items()}
     values["DAQCLUSTER_NETWORK"] = values["DAQCLUSTER_NETWORK"] or free()
-    if values["VAGRANT_DEFAULT_PROVIDER"] not in PROVIDERS:
-        raise ClusterError(
-            f"VAGRANT_DEFAULT_PROVIDER={values['VAGRANT_DEFAULT_PROVIDER']!r}: {', '.join(PROVIDERS)} are"
-        )
-    if values["DAQCLUSTER_CONTROL2"] not in ("", "0", "1"):
-        raise ClusterError(
-            f"DAQCLUSTER_CONTROL2={values['DAQCLUSTER_CONTROL2']!r}: 1 for a second control machine, else 0"
-        )
+    for name, why in _wrong(values):
+        earlier = f" {EARLIER}" if name not in environ else ""
+        raise ClusterError(f"{name}={values[name]!r}{earlier}: {why}")
     return {
         "desired": values,
         "provider": values["VAGRANT_DEFAULT_PROVIDER"],
-        "nodes": _number(values, "DAQCLUSTER_NODES", 1, MOST),
+        "nodes": int(values["DAQCLUSTER_NODES"]),
         "control2": values["DAQCLUSTER_CONTROL2"] == "1",
-        # less, and control's servers are ended by the kernel
-        "memory": _number(values, "DAQCLUSTER_MEMORY", 1536, 1 << 20),
-        "prefix": _prefix(values["DAQCLUSTER_NETWORK"]),
+        "memory": int(values["DAQCLUSTER_MEMORY"]),
+        "prefix": str(ipaddress.IPv4Network(values["DAQCLUSTER_NETWORK"]).network_address).rpartition(".")[0],
         "box": values["DAQCLUSTER_BOX"],
         "mirror": values["DAQCLUSTER_MIRROR"],
     }
@@ -57,17 +66,28 @@ def names(setting: Mapping[str, Any]) -> list[str]:
     return [*controls, *(f"hlt{number:02d}" for number in range(1, setting["nodes"] + 1))]
 
 
-def _number(values: Mapping[str, str], name: str, least: int, most: int) -> int:
-    if not values[name].isdecimal() or not least <= int(values[name]) <= most:
-        raise ClusterError(f"{name}={values[name]!r} is not a number from {least} to {most}")
-    return int(values[name])
-
-
-def _prefix(text: str) -> str:
+def _wrong(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each variable that can't be so, and what it can be."""
+    if values["VAGRANT_DEFAULT_PROVIDER"] not in PROVIDERS:
+        yield "VAGRANT_DEFAULT_PROVIDER", f"it is {', '.join(PROVIDERS[:-1])} or {PROVIDERS[-1]}"
+    if values["DAQCLUSTER_CONTROL2"] not in ("", "0", "1"):
+        yield "DAQCLUSTER_CONTROL2", "it is 1 for a second control machine, or 0"
+    if not _is_number(values["DAQCLUSTER_NODES"], 1, MOST):
+        yield "DAQCLUSTER_NODES", f"it is a number of farm machines from 1 to {MOST}"
+    # with less, control's servers are ended by the kernel
+    if not _is_number(values["DAQCLUSTER_MEMORY"], 1536, 1 << 20):
+        yield "DAQCLUSTER_MEMORY", f"it is a number of MiB from 1536 to {1 << 20}"
+    if values["DAQCLUSTER_MIRROR"] and not re.match(r"[a-z]+:/", values["DAQCLUSTER_MIRROR"]):
+        yield "DAQCLUSTER_MIRROR", "it is the URL of a Debian mirror, which begins with http:// or https://"
     try:
-        network = ipaddress.IPv4Network(text)
+        network = ipaddress.IPv4Network(values["DAQCLUSTER_NETWORK"])
     except ValueError:
         network = None
     if network is None or network.prefixlen != 24:
-        raise ClusterError(f"DAQCLUSTER_NETWORK={text!r} is not a network of 254 addresses such as 172.30.8.0/24")
-    return str(network.network_address).rpartition(".")[0]
+        yield "DAQCLUSTER_NETWORK", "it is a network of 254 addresses such as 172.30.8.0/24"
+    elif not any(network.subnet_of(one) for one in PRIVATE):
+        yield "DAQCLUSTER_NETWORK", f"it is a private network, which is below {' or '.join(map(str, PRIVATE))}"
+
+
+def _is_number(text: str, least: int, most: int) -> bool:
+    return text.isascii() and text.isdecimal() and least <= int(text) <= most

@@ -70,7 +70,7 @@ def rootfs(recipe: str, wheels: Path, mirror: str, say: Say) -> Path:
             str(wheels),
             mirror,
         ]
-        with going_on(say, "making a Debian 12 for the machines (a minute or two)"):
+        with going_on(say, "making a Debian 12 for the machines (two to four minutes)"):
             done = subprocess.run(argv, capture_output=True, text=True, timeout=ROOTFS_S, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise ClusterError(

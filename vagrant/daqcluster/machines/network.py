@@ -14,10 +14,33 @@ from daqcluster.errors import ClusterError
 POOL = "172.30.{}.0/24"
 
 
-def free(ident: str) -> str:
-    """A network that is not in use here, the same one for a checkout where it can be."""
-    words = _ip("-o", "-4", "route", "show", "table", "all").split()
-    return choose(ident, [ipaddress.IPv4Network(word, strict=False) for word in words if _is_network(word)])
+def free(ident: str, bridge: str = "") -> str:
+    """A network that is not in use here, the same one for a checkout where it can be; what is of ``bridge`` is ours."""
+    return choose(ident, used(_routes(), bridge))
+
+
+def refuse_used(subnet: str, bridge: str) -> None:
+    """Raises `ClusterError` where this computer has an address or a route in it that is not of ``bridge``: machines there would
+    take somebody's place."""
+    wanted = ipaddress.IPv4Network(subnet)
+    others = sorted({str(other) for other in used(_routes(), bridge) if wanted.overlaps(other)})
+    if others:
+        raise ClusterError(
+            f"DAQCLUSTER_NETWORK={subnet} is in use on this computer, which has a route to {others[0]}: name another, or none"
+        )
+
+
+def _routes() -> str:
+    """All, and with them this computer's addresses."""
+    return _ip("-o", "-4", "route", "show", "table", "all")
+
+
+def used(routes: str, bridge: str) -> list[ipaddress.IPv4Network]:
+    """Where routes lead, but for those of ``bridge``. What leads to half of all addresses, as a VPN's does, is a default."""
+    lines = [line.split() for line in routes.splitlines()]
+    words = [word for line in lines if bridge not in line for word in line if _is_network(word)]
+    networks = [ipaddress.IPv4Network(word, strict=False) for word in words]
+    return [network for network in networks if network.prefixlen >= 8]
 
 
 def choose(ident: str, used: Sequence[ipaddress.IPv4Network]) -> str:
