@@ -228,7 +228,7 @@ def test_down_comes_to_its_end_whatever_vagrant_says(place: Path, written: str, 
 @pytest.mark.parametrize(
     "words, environ, status, why",
     [
-        (["up"], {"DAQCLUSTER_NODES": "0"}, 2, "DAQCLUSTER_NODES='0': it is a number"),
+        (["up"], {"DAQCLUSTER_NODES": "0"}, 2, "DAQCLUSTER_NODES='0': it has to be a number"),
         (["up", "--provider=virtualbox"], {}, 2, "not by --provider: VAGRANT_DEFAULT_PROVIDER"),
         (["up", "--provider", "virtualbox"], {}, 2, "not by --provider"),
         (["status"], {"DAQCLUSTER_NODES": "0"}, 1, "there are no machines: scripts/vagrant up, or make vagrant\n"),

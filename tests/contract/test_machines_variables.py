@@ -125,9 +125,10 @@ def test_what_is_of_use_is_tried_again_and_nothing_else(
 @pytest.mark.parametrize(
     "name, value, why",
     [
-        ("DAQCLUSTER_NODES", "0", "Error: DAQCLUSTER_NODES='0': it is a number of farm machines from 1 to 50"),
-        ("DAQCLUSTER_MEMORY", "2GB", "Error: DAQCLUSTER_MEMORY='2GB': it is a number of MiB from 1536 to 1048576"),
-        ("VAGRANT_DEFAULT_PROVIDER", "vmware", "Error: VAGRANT_DEFAULT_PROVIDER='vmware': it is docker, libvirt or virtualbox"),
+        ("DAQCLUSTER_NODES", "0", "Error: DAQCLUSTER_NODES='0': it has to be a number of farm machines from 1 to 50"),
+        ("DAQCLUSTER_MEMORY", "2GB", "Error: DAQCLUSTER_MEMORY='2GB': it has to be a number of MiB from 1536 to 1048576"),
+        ("VAGRANT_DEFAULT_PROVIDER", "vmware",
+         "Error: VAGRANT_DEFAULT_PROVIDER='vmware': it has to be docker, libvirt or virtualbox"),
         pytest.param(
             "VAGRANT_DEFAULT_PROVIDER", "virtualbox",
             "Error: VAGRANT_DEFAULT_PROVIDER=virtualbox needs VirtualBox, and there is no VBoxManage here: "

@@ -5,12 +5,14 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from daqcluster.machines.cli import machines
 from daqsched.passwords import Passwords, write
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "vagrant" / "provision"
@@ -137,3 +139,17 @@ def test_an_account_that_is_there_is_taken_as_it_is(tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         assert (path.owner(), path.group()) == ("nobody", group)
     assert pwd.getpwnam("nobody") == nobody
+
+
+@pytest.mark.parametrize("name", ["agent.sh", "control.sh"])
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_a_script_says_how_it_is_called(name: str, word: str) -> None:
+    """With the options that it takes, and the command that makes the secrets; a word that it does not know leads there."""
+    done = subprocess.run(["bash", str(SCRIPTS / name), word], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "") and "shellcheck" not in done.stdout
+    taken = re.findall(r"^    (--[a-z-]+)\) ", (SCRIPTS / name).read_text(), re.MULTILINE)
+    assert len(taken) > 5 and all(option in done.stdout for option in taken)
+    (command,) = re.findall(r"`daqcluster machines (\w+)`", done.stdout)
+    assert command in machines.commands
+    wrong = subprocess.run(["bash", str(SCRIPTS / name), "--hlep"], capture_output=True, text=True, timeout=30)
+    assert wrong.returncode == 1 and wrong.stderr == f"{name}: what is --hlep? --help says what there is\n"

@@ -51,7 +51,7 @@ def test_what_was_said_once_holds_until_something_else_is_said() -> None:
 )  # fmt: skip
 def test_what_makes_no_sense_is_named(name: str, value: str) -> None:
     """With its value, and what it can be; also that somebody said it at another time."""
-    with pytest.raises(ClusterError, match=f"^{name}='{re.escape(value)}': it is ") as now:
+    with pytest.raises(ClusterError, match=f"^{name}='{re.escape(value)}': it has to be ") as now:
         desired({name: value}, {}, somewhere)
     with pytest.raises(ClusterError) as later:
         desired({}, {"desired": {name: value}}, somewhere)

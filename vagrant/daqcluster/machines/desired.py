@@ -69,24 +69,24 @@ def names(setting: Mapping[str, Any]) -> list[str]:
 def _wrong(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Each variable that can't be so, and what it can be."""
     if values["VAGRANT_DEFAULT_PROVIDER"] not in PROVIDERS:
-        yield "VAGRANT_DEFAULT_PROVIDER", f"it is {', '.join(PROVIDERS[:-1])} or {PROVIDERS[-1]}"
+        yield "VAGRANT_DEFAULT_PROVIDER", f"it has to be {', '.join(PROVIDERS[:-1])} or {PROVIDERS[-1]}"
     if values["DAQCLUSTER_CONTROL2"] not in ("", "0", "1"):
-        yield "DAQCLUSTER_CONTROL2", "it is 1 for a second control machine, or 0"
+        yield "DAQCLUSTER_CONTROL2", "it has to be 1 for a second control machine, or 0"
     if not _is_number(values["DAQCLUSTER_NODES"], 1, MOST):
-        yield "DAQCLUSTER_NODES", f"it is a number of farm machines from 1 to {MOST}"
+        yield "DAQCLUSTER_NODES", f"it has to be a number of farm machines from 1 to {MOST}"
     # with less, control's servers are ended by the kernel
     if not _is_number(values["DAQCLUSTER_MEMORY"], 1536, 1 << 20):
-        yield "DAQCLUSTER_MEMORY", f"it is a number of MiB from 1536 to {1 << 20}"
+        yield "DAQCLUSTER_MEMORY", f"it has to be a number of MiB from 1536 to {1 << 20}"
     if values["DAQCLUSTER_MIRROR"] and not re.match(r"[a-z]+:/", values["DAQCLUSTER_MIRROR"]):
-        yield "DAQCLUSTER_MIRROR", "it is the URL of a Debian mirror, which begins with http:// or https://"
+        yield "DAQCLUSTER_MIRROR", "it has to be the URL of a Debian mirror, which begins with http:// or https://"
     try:
         network = ipaddress.IPv4Network(values["DAQCLUSTER_NETWORK"])
     except ValueError:
         network = None
     if network is None or network.prefixlen != 24:
-        yield "DAQCLUSTER_NETWORK", "it is a network of 254 addresses such as 172.30.8.0/24"
+        yield "DAQCLUSTER_NETWORK", "it has to be a network of 254 addresses such as 172.30.8.0/24"
     elif not any(network.subnet_of(one) for one in PRIVATE):
-        yield "DAQCLUSTER_NETWORK", f"it is a private network, which is below {' or '.join(map(str, PRIVATE))}"
+        yield "DAQCLUSTER_NETWORK", f"it has to be a private network, below {' or '.join(map(str, PRIVATE))}"
 
 
 def _is_number(text: str, least: int, most: int) -> bool:
