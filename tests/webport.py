@@ -118,11 +118,11 @@ class WebServe:
         self._clients.append(made)
         return made
 
-    def http(self, token: Optional[Path] = None, **headers: str) -> httpx.Client:
+    def http(self, token: Optional[Path] = None, address: str = "", **headers: str) -> httpx.Client:
+        """``address``: where it comes from."""
         shown = {"authorization": f"Bearer {token.read_text().strip()}"} if token is not None else {}
-        made = httpx.Client(
-            base_url=self.url, verify=self.context, headers={**shown, **headers}, timeout=20, trust_env=False
-        )
+        way = httpx.HTTPTransport(verify=self.context, local_address=address or None, trust_env=False)
+        made = httpx.Client(base_url=self.url, transport=way, headers={**shown, **headers}, timeout=20)
         self._clients.append(made)
         return made
 

@@ -129,8 +129,8 @@ _ALL = (
         "/events",
         "see",
         "what changes of the board: a stream of server-sent events, `delta` and, at its end, `reset`: ask `/board` "
-        "again. It says every 10 s that it is alive, lasts 10 min, and ends with the right to it; a person has 16, and "
-        "all together 128",
+        "again. It says every 10 s that it is alive, lasts 10 min, and ends with the right to it; a person has 48, and "
+        "all together 128, the last 32 for those who have none",
         None,
         query=(
             Parameter("since", "EPOCH.V", "text", "of the board that is there; `Last-Event-ID` goes before it"),

@@ -184,10 +184,17 @@ def test_each_number_has_its_limit(farm: Farm, monkeypatch: pytest.MonkeyPatch) 
     for keys in (ConsoleKeys(b"x" * (KEYS_BYTES + 1)), ConsoleKeys(b"", 70_000)):
         with pytest.raises(UserError, match="at most 4096 bytes"):
             farm.client.keys(one.id, keys)
-    for _ in range(shared_terminals.MOST_ATTACHED - 1):
+    # of one person so many, and the rest of others
+    for _ in range(shared_terminals.MOST_ATTACHED * 3 // 4 - 1):
         farm.client.attach("ioc", "hlt01", False, False, "")
-    with pytest.raises(Refused, match="16 are attached to ioc@hlt01"):
+    with pytest.raises(Refused, match="12 are attached to ioc@hlt01"):
         farm.client.attach("ioc", "hlt01", False, False, "")
+    with monkeypatch.context() as others:
+        others.setattr(shared_terminals, "_same", lambda one, other: False)
+        for _ in range(shared_terminals.MOST_ATTACHED // 4):
+            farm.client.attach("ioc", "hlt01", False, False, "")
+        with pytest.raises(Refused, match="16 are attached to ioc@hlt01"):
+            farm.client.attach("ioc", "hlt01", False, False, "")
     monkeypatch.setattr(shared_terminals, "MOST_CONSOLES", 1)
     farm.client.apply(Spec(jobs=(job("ioc", console=True), job("other", console=True))))
     with pytest.raises(Refused, match="1 terminals are watched"):

@@ -439,6 +439,63 @@ def unread(door: WebServe, token: Path, count: int) -> Iterator[list[str]]:
         slow.stdin.close()
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        ("GET", "/v1/info", b""),
+        ("POST", "/v1/note", b'{"text":"x"}'),
+        ("POST", "/v1/login", b'{"name":"x","password":"y"}'),
+    ],
+)
+def test_who_is_refused_for_want_of_room_hears_so_at_once(
+    door: WebServe, monkeypatch: pytest.MonkeyPatch, ask: tuple[str, str, bytes]
+) -> None:
+    """Whatever was sent with it is here: nothing is waited for, and the connection takes no place meanwhile."""
+    room = door.serving._ingress.receptions["web"].room
+    monkeypatch.setattr(room, "limits", Limits(answers=8))
+    token = door.token("viewer")
+    there = door.serve.client.progress([], most=0, seen=-1, wait_s=0).progress.version
+    with ThreadPoolExecutor(4) as pool:
+        polls = [pool.submit(door.http(token).get, f"/v1/progress?seen={there}&wait_s=25") for _ in range(4)]
+        until(lambda: room.answered == 4, "all wait")
+        method, path, body = ask
+        for _ in range(20):
+            found = door.http(token).request(method, path, content=body, headers={"content-type": "application/json"})
+            assert found.status_code == 503 and found.json()["code"] == "busy" and found.headers["retry-after"]
+        assert room.answered == 4
+        door.serve.client.apply(Spec(jobs=(job(), job("other"))), "they have something to tell")
+        assert [one.result(30).status_code for one in polls] == [200] * 4
+
+
+@pytest.mark.parametrize("beyond", [1, 123, 1024, 51_424, 151_424, 951_424, 1 << 20])
+def test_what_is_too_large_is_told_so_wherever_its_last_piece_ends(door: WebServe, beyond: int) -> None:
+    """The piece that goes beyond the limit may be the last one: no other is waited for."""
+    body = b'{"text":"' + b"x" * ((1 << 20) + beyond - 11) + b'"}'
+    for path, token in (("/v1/login", None), ("/v1/note", door.token("viewer"))):
+        found = door.http(token).post(path, content=body, headers={"content-type": "application/json"})
+        assert found.status_code == 413, path
+
+
+def test_a_person_has_one_share_from_wherever(door: WebServe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By any token, from any address; who has shown nothing has that of the network."""
+    room = door.serving._ingress.receptions["web"].room
+    monkeypatch.setattr(room, "limits", Limits(answers=8))
+    tokens = door.token("viewer", whose="alice"), door.token("wall", "viewer", whose="alice")
+    there = door.serve.client.progress([], most=0, seen=-1, wait_s=0).progress.version
+
+    def ask(at: int) -> int:
+        with door.http(tokens[at % 2], address=f"127.0.0.{2 + at}") as http:
+            return http.get(f"/v1/progress?seen={there}&wait_s=25").status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        polls = [pool.submit(ask, at) for at in range(4)]
+        until(lambda: room.answered == 4, "all wait")
+        assert ask(4) == ask(5) == 503
+        assert door.http(door.token("shifter")).get("/v1/info").status_code == 200
+        door.serve.client.apply(Spec(jobs=(job(), job("other"))), "they have something to tell")
+        assert [one.result(30) for one in polls] == [200] * 4
+
+
 def test_slow_readers_have_a_bound_and_keep_nobody_out(door: WebServe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one caller so much waits to be read; others are told all that they ask for."""
     monkeypatch.setattr(connection_budget, "UNREAD_OF_ONE", 20 << 20)

@@ -233,8 +233,8 @@ class Grants:
     def person(self) -> tuple[str, ...]:
         """Who this is, by whatever door: the same for all identities of somebody of the file's, all tokens of one account."""
         people = tuple(sorted(self.called.intersection(self._rights.people)))
-        whose = tuple(one for one in self.known_as if not one.startswith("token:"))
-        return people or whose or tuple(self.known_as) or (self.who.name,)
+        known = self.who.identities
+        return people or tuple(one for one in known if not one.startswith("token:")) or (*known,) or (self.who.name,)
 
     @property
     def all(self) -> bool:

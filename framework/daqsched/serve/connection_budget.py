@@ -110,13 +110,18 @@ class ConnectionBudget:
     def begin(self, caller: Hashable) -> str:
         """A request of this caller is answered from now on, until `end`; or why not. The last quarter of the room is for those
         who have no more than one under way: not even many callers together keep another out."""
-        total, own = sum(self._answers.values()), self._answers[caller]
+        total, own = self.answered, self._answers[caller]
         if own >= self.limits.each:
             return f"the daemon answers {own} requests of yours at present, which is its limit: try again"
         if total >= self.limits.answers or (own > 1 and total >= self.limits.answers * 3 // 4):
             return f"the daemon answers {total} requests at present, which is its limit: try again"
         self._answers[caller] += 1
         return ""
+
+    @property
+    def answered(self) -> int:
+        """How many requests are."""
+        return sum(self._answers.values())
 
     def end(self, caller: Hashable) -> None:
         self._answers[caller] -= 1

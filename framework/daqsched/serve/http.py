@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, Awaitable, Callable, Optional
 
@@ -27,6 +26,7 @@ from daqsched.limits import brief
 from daqsched.operations import ANYBODY, ENGINE, OPERATIONS
 from daqsched.protocol import API
 from daqsched.rights.grants import FARM, Grants, Target
+from daqsched.rights.login_pace import network_of
 from daqsched.rights.principal import NOBODY, Principal
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.serve.accounts import Accounts
@@ -164,10 +164,19 @@ def permit_some(request: Request, verb: str) -> None:
         raise Refused(why, verb)
 
 
-def whose(request: Request) -> Hashable:
-    """The caller whose share of our time it takes."""
-    caller = caller_of(request)
-    return caller.name, caller.uid, caller.via
+def share_of(caller: Caller) -> str:
+    """Whose share of our time and room it takes: a person's, from wherever, by whatever door and token; or a network's, of who has
+    not shown who he is."""
+    if caller.grants is not None and caller.who != NOBODY:
+        return ", ".join(caller.grants.person)
+    if caller.uid >= 0:
+        return f"uid {caller.uid}"
+    return f"the network {network_of(caller.via.partition(',')[0].partition(' ')[0])}"
+
+
+def whose(request: Request) -> str:
+    """The caller whose share it takes."""
+    return share_of(caller_of(request))
 
 
 def user_of(request: Request) -> str:

@@ -21,7 +21,7 @@ from daqsched.serve.authentication import NOTHING_SHOWN, Authentication
 from daqsched.serve.callers import Callers
 from daqsched.serve.connection_budget import MOST_BYTES, SMALL_BYTES, ConnectionBudget, Seat
 from daqsched.serve.connections import SOCKET, WEB, Whose
-from daqsched.serve.http import Caller, bug
+from daqsched.serve.http import Caller, bug, share_of
 from daqsched.serve.pages import page
 from daqsched.serve.planning import Planning
 from daqsched.serve.read_pace import Unread, paced
@@ -56,11 +56,23 @@ class _Behind(NamedTuple):
     authentication: Optional[Authentication]
 
 
+class _Incoming:
+    """A request's body as it comes, and whether all of it has: who asked and hears nothing yet sends nothing more then."""
+
+    def __init__(self, receive: Any) -> None:
+        self._receive, self.whole = receive, False
+
+    async def __call__(self) -> Any:
+        message = await self._receive()
+        self.whole = not message.get("more_body", False)
+        return message
+
+
 class _Came(NamedTuple):
     """A request whose head is here."""
 
     scope: Any
-    receive: Any
+    receive: _Incoming
     reception: Reception
     behind: _Behind
 
@@ -114,7 +126,7 @@ class Ingress:
         self._behind = _Behind(app, authentication)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        came = _Came(scope, receive, self.receptions[scope["whose"].door], self._behind)
+        came = _Came(scope, _Incoming(receive), self.receptions[scope["whose"].door], self._behind)
         reception, seat = came.reception, came.seat
         if came.whose.door == WEB:
             visited = is_visit(scope["method"], scope["headers"])
@@ -177,8 +189,7 @@ class Ingress:
                 app, caller = Response(status_code=204), self._callers.nobody(whose)
         elif caller is None:
             caller = await self._callers.of_account(whose)
-        # of a peer it is the user who has a share
-        share = f"{caller.name} at {whose.address}" if whose.door != SOCKET else came.seat.caller
+        share = share_of(caller)
         why = reception.room.begin(share)
         if why:
             reception.tell("not all requests are answered: %s (%s)", why, share)
@@ -218,7 +229,7 @@ class Ingress:
     async def _refuse(self, came: _Came, error: Union[RefusedWith, Unauthenticated], send: Any) -> None:
         """Say why not; noted here, as it did not get as far as the routes, which note their own (`http`)."""
         whose = came.whose
-        if whose.door == WEB:
+        if whose.door == WEB and not came.receive.whole:
             await _rest(Request(came.scope, came.receive))
         why, name = (error.why, error.name) if isinstance(error, Unauthenticated) else (str(error), "")
         if self._audit is not None and not (why == NOTHING_SHOWN and _asks_who_he_is(came.scope)):

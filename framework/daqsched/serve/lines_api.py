@@ -8,7 +8,6 @@ and there are no regular expressions. What Elasticsearch says itself is disclose
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
 from starlette.requests import Request
@@ -48,7 +47,7 @@ from daqsched.select import ensure_patterns, selection
 from daqsched.serve.daemon import Ask
 from daqsched.serve.disclosure import Disclosure
 from daqsched.serve.follow_sessions import FollowSessions
-from daqsched.serve.http import caller_of, grants_of, route, still_permitted
+from daqsched.serve.http import grants_of, route, still_permitted, whose
 from daqsched.serve.refusals import RefusedWith
 from daqsched.serve.request_body import body_of
 from daqsched.serve.searches import MOST_WHOLE, SEARCH_S, WHOLE_S, Searches
@@ -160,13 +159,13 @@ class LineRoutes:
 
     async def follow(self, request: Request) -> FollowLinesAnswer:
         body = await body_of(request, FollowLinesRequest)
-        wanted, whose, most = wanted_of(body), share_of(request), _most(body.most)
+        wanted, caller, most = wanted_of(body), whose(request), _most(body.most)
         self._ensure_account()
         name, session = body.follow, None
         if name:
-            session = self._follow_sessions.known(name, whose, wanted)
+            session = self._follow_sessions.known(name, caller, wanted)
         else:
-            name, session = self._follow_sessions.begin(whose, wanted)
+            name, session = self._follow_sessions.begin(caller, wanted)
 
         def work(source: StoredSource) -> FollowLinesAnswer:
             says: list[str] = []
@@ -236,7 +235,7 @@ class LineRoutes:
             return lambda client: self._asked(client, grants, spec, wanted, work)
 
         try:
-            answer = await self._searches.run(share_of(request), begin)
+            answer = await self._searches.run(whose(request), begin)
         except DaqschedError as error:
             raise disclosure.error(error) from None
         for field in ("lacks", "says"):
@@ -267,14 +266,6 @@ class LineRoutes:
         if any(letter in index for letter in '*?,/<>| \\"#:%'):
             raise UserError(f"{index!r} is not the first part of an index's name")
         return work(StoredSource(client.within(within), index, wanted, lambda sentence: None))
-
-
-def share_of(request: Request) -> Hashable:
-    """Whose share of searches a request takes: of a person of the rights one, by whatever door."""
-    caller = caller_of(request)
-    if caller.grants is None:
-        return caller.name, caller.uid
-    return caller.grants.person
 
 
 def wanted_of(body: LinesWanted) -> Wanted:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -135,10 +136,11 @@ class SharedTerminals:
             wrote = before.console.writer == asked.again
             await self.leave(asked.again, "attached again")
         console = self._consoles.get(key)
-        if console is None and len(self._consoles) >= MOST_CONSOLES:
-            raise Refused(f"{MOST_CONSOLES} terminals are watched at present, which is the limit: try again")
-        if console is not None and len(console.attached) >= MOST_ATTACHED:
-            raise Refused(f"{MOST_ATTACHED} are attached to {key[0]}@{key[1]}, which is the limit: try again")
+        if console is None and _full(self._consoles, MOST_CONSOLES, self._attached, caller):
+            raise Refused(f"{len(self._consoles)} terminals are watched at present, which is the limit: try again")
+        if console is not None and _full(console.attached, MOST_ATTACHED, console.attached, caller):
+            there = f"{len(console.attached)} are attached to {key[0]}@{key[1]}"
+            raise Refused(f"{there}, which is the limit: try again")
         if console is None:
             console = self._consoles[key] = SharedTerminal(key)
             console.tending = loop.create_task(self._tend(console))
@@ -303,6 +305,12 @@ class SharedTerminals:
 
         found: tuple[str, str] = await self._ask(answer)
         return found
+
+
+def _full(there: Sized, most: int, attached: Mapping[str, Attached], caller: Caller) -> bool:
+    """Whether there is no room for one more of these; the last quarter is for who is not attached yet: nobody keeps others out."""
+    own = any(_same(one.caller, caller) for one in attached.values())
+    return len(there) >= (most * 3 // 4 if own else most)
 
 
 def _same(one: Caller, other: Caller) -> bool:

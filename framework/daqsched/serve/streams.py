@@ -11,8 +11,9 @@ from daqsched.serve.refusals import RefusedWith
 #: The type of such an answer.
 EVENTS = "text/event-stream"
 
-#: So many of one caller, and of all: each takes one of the places of `connection_budget` for as long as it goes on.
-EACH, MOST = 16, 128
+#: So many of one person, and of all: each takes one of the places of `connection_budget` for as long as it goes on. A crew's
+#: consoles may all be one person; the last quarter is for those who have none yet.
+EACH, MOST = 48, 128
 
 
 class EventStream:
@@ -50,7 +51,7 @@ class Streams:
             raise RefusedWith(
                 "busy", f"you have {EACH} streams of events open: one for a browser is enough, close some"
             )
-        if len(self._open) >= MOST or self._ending:
+        if len(self._open) >= (MOST * 3 // 4 if own else MOST) or self._ending:
             raise RefusedWith("busy", f"{len(self._open)} streams of events are open: try again in a while")
         return self._made(whose)
 
