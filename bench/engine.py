@@ -97,7 +97,7 @@ class Bench:
             if not looking:
                 transitions.of_step = lambda now: ()  # type: ignore[method-assign]  # to leave it out
             found[looking].append(self.say(ended))
-            transitions.of_step = looks  # type: ignore[method-assign]
+            transitions.of_step = looks  # type: ignore[method-assign]  # as it was
             if not looking:
                 transitions.of_step(self.now)  # what it left out, so that the next step finds all as it is
         return statistics.median(found[False]), statistics.median(found[True])

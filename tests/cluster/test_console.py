@@ -259,7 +259,7 @@ def test_what_is_held_is_not_started_until_somebody_starts_it(farm: Farm, cluste
     assert "looking; killed by SIGKILL" in state_of(farm, "ioc@hlt01")[1]
     person.wait("nothing runs", 60.0)
     refused = farm.run("restart", "ioc@hlt01", check=False)
-    assert refused.returncode == 2 and "nothing that runs matches" in refused.stderr
+    assert refused.returncode == 5 and "nothing was restarted: ioc@hlt01 is held by root" in refused.stderr
     before = person.text.count("start 1 runs")  # it may be told sooner than the command ends
     farm.run("start", "ioc@hlt01")
     person.wait("start 1 runs", 60.0, count=1 + before)

@@ -266,8 +266,8 @@ def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> 
 
     answer = connect(path).start(select, everyones=everyones, anyway=anyway)
     may = answer.count - len(answer.waiting)
-    shows = f"{_with_forwarders(answer)}; `daqsched status {shlex.join(select)}` shows them"
-    say(f"{may} may run{shows}." if may else "None may run yet.")
+    look = f"`daqsched status {shlex.join(select)}` shows"
+    say(f"{may} may run{_with_forwarders(answer)}; {look} them." if may else f"None may run yet; {look} why.")
     show_rejected([*answer.waiting, *answer.rejected])
     if answer.others:
         say(f"`daqsched start --all {shlex.join(select)}` lets run what others have stopped, too.", err=True)

@@ -183,7 +183,7 @@ class Engine(Farm):
             return error.with_traceback(None)  # which would hold what the handler had in its hands
 
     def ensure_may_ask(self, event: events.Event, grants: Optional[Grants], terms: repeats.Terms, now: float) -> None:
-        """Raise `DaqschedError` where it is refused before it is looked at whether it could be done: for want of a right, as it was
+        """Raise `DaqschedError` where it is refused before it is looked at whether it could be done: by the rights, as it was
         done before, or as somebody else is in control. Changes nothing."""
         permission.ensure(self, event, grants)
         repeats.ensure(self, terms, now)
