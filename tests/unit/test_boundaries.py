@@ -29,7 +29,7 @@ PURE = {
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
     " credential_steps demand desired desired_spec documents durations effects endings engine events executor_rules farm farm_state"
-    " hold_steps incidents instance invariants leases logbook_steps machine match namesake_steps namesakes offers"
+    " hold_steps incidents instance invariants job_owners leases logbook_steps machine match namesake_steps namesakes offers"
     " operator_commands permission preflight_state preflight_steps proposal_steps reasons reconciling"
     " reconciling_state repeats resources restoring rollout_requests rollout_restoring rollout_state"
     " rollout_steps shown start_order starts stop_order superseded tasks tense time_steps transitions verdict",

@@ -244,6 +244,32 @@ def test_one_person_is_one_by_whatever_door() -> None:
         assert grants(Principal("x", frozenset(names))).person == person, names
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_somebody_may_not_see_he_can_do_nothing_with(verb: str) -> None:
+    """Whatever its verbs are: a rule that takes `see` takes each."""
+    rules = 'version: 1\nrules: [{to: known, role: admin, logs: ["*"]}, {to: known, deny: see, on: "sc_*"}]'
+    has = Grants(read(rules, "r"), Principal("bob", frozenset(["unix:bob"])))
+    assert has.why_not(verb, Target("sc_p", "hlt01")) and not has.why_not(verb, Target("readout", "hlt01"))
+    assert not has.everywhere(verb) and not has.somewhere(verb)
+
+
+@pytest.mark.parametrize("field", ["owner", "part"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_nobody_knows_the_owner_of_is_given_by_no_rule_for_one_and_denied_by_each(verb: str, field: str) -> None:
+    """A job that is gone, or what was somebody else's before."""
+    who, gone = Principal("bob", frozenset(["unix:bob"])), Target("readout", "hlt01", forgotten=True)
+    lines = 'logs: ["*"]'
+
+    def why_not(*rules: str) -> str:
+        return Grants(read(f"version: 1\nrules: [{', '.join(rules)}]", "r"), who).why_not(verb, gone)
+
+    assert why_not(f"{{to: known, role: admin, {lines}, {field}: x}}")
+    assert not why_not(f"{{to: known, role: admin, {lines}}}")
+    assert why_not(f"{{to: known, role: admin, {lines}}}", f'{{to: known, deny: "*", {field}: x}}')
+    assert why_not(f"{{to: known, role: admin, {lines}}}", f'{{to: known, deny: see, {field}: x, on: "read*"}}')
+    assert not why_not(f"{{to: known, role: admin, {lines}}}", f'{{to: known, deny: "*", {field}: x, on: "other"}}')
+
+
 def test_a_deny_wins_and_is_named() -> None:
     """Whatever else gives; also to who is an expert there."""
     text = FILE.replace("groups:", "groups:\n  both: [unix:bob]").replace(

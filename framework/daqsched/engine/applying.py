@@ -7,7 +7,7 @@ from typing import Optional
 
 from daqsched import farm_parts
 from daqsched.digests import digest
-from daqsched.engine import choice_steps, commands, effects, events, rollout_steps
+from daqsched.engine import choice_steps, commands, effects, events, job_owners, rollout_steps
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import assign, retire
@@ -20,6 +20,9 @@ from daqsched.errors import PreconditionFailed, Refused
 from daqsched.merge import Merged, change_of
 from daqsched.rollout import Strategy, holds_for_another, in_the_way, whose
 from daqsched.spec import EMPTY, JobSpec, Spec
+
+#: Behind a message: what the apply was about.
+_ONLY = "only "
 
 
 def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
@@ -38,7 +41,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     takes_over = rollout is not None and merged.takes_over(farm.rolling.jobs)
     saved = rollout_steps.saved(farm, old, merged) if change.strategy is not None else None
     number = 1 if before is None else before.number + 1
-    words = f" (only {' '.join(event.only)})" if event.only else ""
+    words = f" ({_ONLY}{' '.join(event.only)})" if event.only else ""
     asked_for = digest(merged.spec)
     farm.revision = Revision(number, asked_for, event.user, now, f"{event.message}{words}".strip(), merged.spec)
     farm.out.append(commands.SaveRevision(farm.revision))
@@ -66,6 +69,12 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
         restarts=counts.restarts,
         starts=counts.starts,
     )
+
+
+def without_only(message: str) -> str:
+    """The message of a revision without the words that said what it was about: what its user wrote."""
+    written, begin, words = message.rpartition(f"({_ONLY}")
+    return written.rstrip() if begin and words.endswith(")") else message
 
 
 def variables_set(farm: Farm, event: events.VariablesSet, now: float) -> Accepted:
@@ -150,6 +159,7 @@ class _Change:
         known = {job.name: (job, farm.desired.variants(job.name)) for job in farm.spec.jobs}
         not_everywhere = mixed(farm, self._merged)
         farm.set_desired(self._merged.spec)
+        job_owners.renew(farm, self._now)
         jobs = {job.name: job for job in farm.spec.jobs}
         for key in (
             () if self._back else [key for key in farm.started if key[0] in self._merged.jobs and key[0] in jobs]

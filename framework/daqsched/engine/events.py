@@ -327,6 +327,8 @@ class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     not_asked: dict[str, str] = {}
     #: Those of them that no agent is registered of: nobody would answer.
     absent: frozenset[str] = frozenset()
+    #: As `Control.known_as`, of who asks.
+    known_as: tuple[str, ...] = ()
 
 
 class OperatorCommanded(msgspec.Struct, frozen=True, tag=True):

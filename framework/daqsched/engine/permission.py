@@ -64,8 +64,9 @@ def target(farm: Farm, key: Key) -> Target:
     job = (
         instance.job if instance is not None else farm.desired.job(key[0])
     )  # one that has found no machine yet is somebody's, too
-    part = (instance.part or "") if instance is not None else job.part if job is not None else ""
-    return Target(*key, job.owner if job is not None else "", part)
+    if job is None:
+        return Target(*key, forgotten=True)
+    return Target(*key, job.owner, (instance.part or "") if instance is not None else job.part)
 
 
 def _of_jobs(farm: Farm, names: Collection[str]) -> list[Target]:

@@ -25,7 +25,7 @@ def asked(farm: Farm, event: events.PreflightAsked, now: float) -> Accepted:
     for name in over[: max(0, len(preflights.made) - KEPT + 1)]:
         del preflights.made[name]
     until = now + min(event.patience_s, LONGEST_S)
-    made = Preflight(event.user, now, until, event.questions, event.not_asked)
+    made = Preflight(event.user, now, until, event.questions, event.not_asked, event.known_as)
     preflights.made[event.id] = made
     for ask in made.asks.values():
         if ask.host in event.absent:

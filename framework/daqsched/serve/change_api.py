@@ -33,7 +33,7 @@ from daqsched.serve.plans import Planned, Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
 from daqsched.serve.revisions_api import MOST_REVISIONS, no_revision
-from daqsched.serve.sight import remember, sight_in, unsaying
+from daqsched.serve.sight import asked_of, remember, sight_in, unsaying
 from daqsched.spec import Spec
 from daqsched.views.look import questions
 from daqsched.views.needed import needed
@@ -73,6 +73,7 @@ class ChangeRoutes:
         body = await body_of(request, PlanRequest)
         check_way(body.strategy)
         await ensure_means(request, self._ask, self._planning, body.spec, body.only)
+        body.spec = await asked_of(request, self._ask, body.spec)
         scope = Scope(tuple(body.only), take=tuple(body.take))
         sent = _sent(body.choices, body.spec, scope)
 
@@ -88,6 +89,7 @@ class ChangeRoutes:
         check_way(body.strategy)
         async with self.turn(request):
             await ensure_means(request, self._ask, self._planning, body.spec, body.only)
+            body.spec = await asked_of(request, self._ask, body.spec)
             event = events.JobsApplied(
                 body.spec,
                 user_of(request),

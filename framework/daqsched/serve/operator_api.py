@@ -14,7 +14,7 @@ from daqsched.engine import events
 from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Instance, Key
-from daqsched.errors import Refused, UserError
+from daqsched.errors import MatchesNothing, Refused, UserError
 from daqsched.hosts import expand
 from daqsched.limits import some
 from daqsched.logbook import MOST, LogbookEntry
@@ -43,7 +43,7 @@ from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import check_way
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.requested import requested
-from daqsched.serve.sight import Sight, seen_of, sight_of, sight_then
+from daqsched.serve.sight import Sight, seen_of, sight_of, sight_then, unsaying
 from daqsched.spec import FORWARDER
 from daqsched.views.status import all_keys, still_away, why_not_ready
 from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
@@ -73,7 +73,7 @@ async def chosen_of(
         if none is not None and idle:
             lost = some(idle.words, " ")
             why = f"nothing was done: of these words {lost} matches nothing" if found else none(lost)
-            raise UserError(f"{why}{hint(idle.words, keys)}")
+            raise MatchesNothing(f"{why}{hint(idle.words, keys)}")
         return tuple(found)
 
     return await choosing.do(caller, work)
@@ -97,19 +97,19 @@ class OperatorRoutes:
         """For the application."""
         return [
             route("GET", "/rollout", self.rollout),
-            route("POST", "/rollout", self.steer),
-            route("POST", "/restart", self.restart),
-            route("POST", "/stop", self.stop),
-            route("POST", "/hold", self.hold),
-            route("POST", "/start", self.start),
-            route("POST", "/order", self.order),
+            route("POST", "/rollout", unsaying(self.steer, self._ask)),
+            route("POST", "/restart", unsaying(self.restart, self._ask)),
+            route("POST", "/stop", unsaying(self.stop, self._ask)),
+            route("POST", "/hold", unsaying(self.hold, self._ask)),
+            route("POST", "/start", unsaying(self.start, self._ask)),
+            route("POST", "/order", unsaying(self.order, self._ask)),
             route("GET", "/aside", self.leases),
-            route("POST", "/aside", self.aside),
-            route("POST", "/borrow", self.borrow),
+            route("POST", "/aside", unsaying(self.aside, self._ask)),
+            route("POST", "/borrow", unsaying(self.borrow, self._ask)),
             route("GET", "/note", self.notes),
             route("POST", "/note", self.note),
-            route("POST", "/replace", self.replace),
-            route("POST", "/return", self.give_back),
+            route("POST", "/replace", unsaying(self.replace, self._ask)),
+            route("POST", "/return", unsaying(self.give_back, self._ask)),
         ]
 
     # ------------------------------------------------------------------ rollouts

@@ -10,6 +10,7 @@ import msgspec
 from daqsched.engine.engine import Engine
 from daqsched.engine.executor_rules import unconfirmed
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.job_owners import is_formers
 from daqsched.engine.reasons import no_master, reason_of
 from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
@@ -110,6 +111,8 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
     task = instance.record.task
     state = seen(engine, instance, now)
     report = task.report if task is not None else instance.record.last_report
+    if is_formers(engine, instance):
+        report = None
     return Row(
         job=instance.name,
         host=instance.host,
