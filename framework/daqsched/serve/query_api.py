@@ -7,7 +7,7 @@ of all who ask one at a time. So each row is of the moment at which it was looke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Callable, Optional, TypeVar
 
 import msgspec
@@ -38,11 +38,10 @@ from daqsched.serve.http import answered, encoded, route, whose
 from daqsched.serve.operator_api import chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, text_of, which_of, words_of
-from daqsched.serve.sight import Sight, seen_of, sight_of
+from daqsched.serve.sight import Sight, owned_of, seen_of, sight_of, stories_of
 from daqsched.states import ORDER
-from daqsched.task import Owned
 from daqsched.views import names
-from daqsched.views.rows import Row, Story
+from daqsched.views.rows import Row
 from daqsched.views.status import Tally, all_keys, rollout_mark, rows, unauthenticated
 from daqsched.views.why import LATELY, explanations, stories, troubled, untold
 
@@ -154,7 +153,7 @@ class QueryRoutes:
         found, doubt = await asyncio.to_thread(self.chronicle.at, then)
         sight = await sight_of(request, self._ask)
         if sight is not None:
-            owned = await self._ask(_owned)
+            owned = await owned_of(self._ask)
             found = await _told(
                 [row for row in found if sight.may_then("see", row.job, row.host, row.since, owned)], sight
             )
@@ -193,13 +192,6 @@ class QueryRoutes:
             by = await self._ask(lambda engine, now: engine.superseded.by(revision)) if revision else ""
             return await _encoded(request, ProgressAnswer(tally.progress(version), connected, master, now, by))
 
-    async def _stories(self, found: list[Story], sight: Optional[Sight]) -> list[Story]:
-        """As they are told to whoever does not see all."""
-        if sight is None:
-            return found
-        owned = await self._ask(_owned)
-        return await asyncio.to_thread(lambda: [sight.story(one, owned) for one in found])
-
     async def why(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         async with self._turns.of(whose(request)):
@@ -218,8 +210,8 @@ class QueryRoutes:
             chosen = [key for of_state in (*worst.values(), lately) for key in of_state][:most]
             told, ended = _Listed(), _Listed()
             async for found in self._through(chosen, explanations, SOME_STORIES):
-                await told.add(await self._stories([one.story for one in found if not one.lately], sight))
-                await ended.add(await self._stories([one.story for one in found if one.lately], sight))
+                await told.add(await stories_of(self._ask, [one.story for one in found if not one.lately], sight))
+                await ended.add(await stories_of(self._ask, [one.story for one in found if one.lately], sight))
             answer = WhyAnswer(told.whole(), len(keys), self._daemon.read_only, lately=ended.whole())
             answer.unmatched, answer.hint = unmatched, meant
             answer.control = (await controls_of(request, self._ask, None, sight)).control
@@ -243,10 +235,10 @@ class QueryRoutes:
             latest = list(dict.fromkeys(key for key in reversed(keys) if key in with_story))[:most]
             async for some in self._through(latest, stories, SOME_STORIES):
                 # one that is the former owner's alone is as none
-                await listed.add([one for one in await self._stories(some, sight) if one.changes])
+                await listed.add([one for one in await stories_of(self._ask, some, sight) if one.changes])
             left = most - len(latest)
             async for some in self._through([key for key in keys if left and key not in with_story], untold, SOME):
-                await listed.add(await self._stories(some[:left], sight))
+                await listed.add(await stories_of(self._ask, some[:left], sight))
                 left -= min(left, len(some))
                 if not left:
                     break
@@ -259,7 +251,7 @@ class QueryRoutes:
         sight = await sight_of(request, self._ask)
         if sight is not None:
             seen = set(sight.keys(await self._ask(lambda engine, now: all_keys(engine))))
-            owned = await self._ask(_owned)
+            owned = await owned_of(self._ask)
             shown = (sight.incident(one, seen, owned) for one in found.incidents)
             found.incidents = [one for one in shown if one is not None]
         return found
@@ -300,10 +292,6 @@ class QueryRoutes:
 async def _told(found: list[Row], sight: Optional[Sight]) -> list[Row]:
     """As they are told to whoever does not see all."""
     return found if sight is None else await asyncio.to_thread(lambda: [sight.row(row) for row in found])
-
-
-def _owned(engine: Engine, now: float) -> Mapping[str, Owned]:
-    return engine.owned
 
 
 def _name(row: Row) -> str:

@@ -271,6 +271,20 @@ async def asked_of(request: Request, ask: Ask, spec: Spec) -> Spec:
     return spec if sight is None else await asyncio.to_thread(sight.asked, spec)
 
 
+async def owned_of(ask: Ask) -> Mapping[str, Owned]:
+    """Since when each job is whose it is."""
+    owned: Mapping[str, Owned] = await ask(lambda engine, now: engine.owned)
+    return owned
+
+
+async def stories_of(ask: Ask, found: list[Story], sight: Optional[Sight]) -> list[Story]:
+    """As they are told to whoever does not see all."""
+    if sight is None:
+        return found
+    owned = await owned_of(ask)
+    return await asyncio.to_thread(lambda: [sight.story(one, owned) for one in found])
+
+
 async def sight_in(request: Request, spec: Spec, verb: str = "see") -> Optional[Sight]:
     """The same by a spec that has been looked at already: the engine is not asked once more."""
     grants = grants_of(request)
