@@ -235,7 +235,7 @@ _ALL = (
     _change(
         "/restart",
         "restart guard",
-        "the same programs anew, batch by batch",
+        "the same programs anew, batch by batch; `rejected`: what is not started anew of what was named, and why",
         protocol.RestartRequest,
         protocol.RolloutAnswer,
         _ROLLOUT,

@@ -525,6 +525,10 @@ def test_a_restart_of_what_is_stopped_says_that_it_stays_so(serve: Serve, run: R
     assert f"nothing was restarted: {why}" in run("restart", "readout", status=5)
     said = run("restart", "*", "--yes")
     assert why in said and "ollout 1 of a restart" in said and "1 instance on 1 host" in said
+    run("rollout", "abort")
+    run("hold", "evb")
+    said = run("restart", "*", status=5)
+    assert f"nothing was restarted: {why}; 1 other is stopped or held, too" in said
     assert "nothing that runs matches nosuch" in run("restart", "nosuch", status=2)
 
 
@@ -534,7 +538,9 @@ def test_a_second_stop_keeps_the_first_one_s_reason(serve: Serve, run: Run) -> N
     serve.daemon.put(events.Held((("readout", "hlt01"),), "alice", "cabling"))
     said = run("stop", "*", "-m", "mine")
     assert "1 told to stop; " in said and "readout@hlt01 was stopped by alice: cabling" in said
-    assert "None was told to stop." in run("stop", "readout", "-m", "mine")
+    why = "readout@hlt01 was stopped by alice: cabling: `daqsched start --all readout@hlt01` ends that, whoever did it"
+    assert f"nothing was stopped: {why}" in run("stop", "readout", "-m", "mine", status=5)
+    assert f"nothing was held: {why}" in run("hold", "readout", status=5)
     (task,) = (one for one in serve.edge.launched() if one.startswith("readout@"))
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="k"))
     serve.settle()

@@ -69,6 +69,11 @@ def restarting(world: World) -> None:
     world.say(events.RestartAsked((HERE,), "bob"))
 
 
+def stopped(world: World) -> None:
+    """By eve; it has not ended yet."""
+    world.say(events.Held((HERE,), "eve"))
+
+
 def gone(world: World) -> None:
     """An apply took the job out."""
     world.apply(job("other", hosts="hlt02"))
@@ -144,6 +149,11 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (borrowed, events.BorrowEnded(*NOWHERE, "bob"), Refused, "nothing is not a job of hlt01"),
     (as_it_is, events.Held((NOWHERE,), "bob"), Refused, "none of these is desired any more"),
     (gone, events.Held((HERE,), "bob"), Refused, "none of these is desired any more"),
+    (stopped, events.Held((HERE, NOWHERE), "bob"), Refused, "nothing was stopped: readout@hlt01 was stopped by eve: `daqsched start --all"),
+    (stopped, events.Held((HERE,), "bob", spares=True), Refused, "nothing was held: readout@hlt01 was stopped by eve"),
+    (stopped, events.Released((HERE, NOWHERE), "bob"), Refused, "readout@hlt01 was stopped by eve: `daqsched start --all"),
+    (stopped, events.RestartAsked((HERE, NOWHERE), "bob"), Refused, "nothing was restarted: readout@hlt01 was stopped by eve, and"),
+    (gone, command("retry"), Refused, "none of these is desired any more"),
     (as_it_is, events.NoteWritten("bob", " "), UserError, "a note says something"),
     (as_it_is, events.TokenMade(Token("a b", "0" * 64, "viewer", "", "bob", 0.0, 1e5)), UserError, "a token's name has"),
     (as_it_is, events.VariablesSet("", {"v": "2"}, "bob"), UserError, "no variable of the part without a name"),
@@ -206,6 +216,36 @@ def test_what_is_accepted_says_what_it_comes_to() -> None:
     assert ask(world, events.JobsApplied(Spec(jobs=batches), "eve")) == Accepted(revision=3), "it is so already"
     assert ask(world, events.PutAside(("hlt03",), "bob", FAR)) == Accepted(keys=(("readout", "hlt03"),))
     assert ask(world, events.Returned(("hlt03",), "bob")) == Accepted(keys=(("readout", "hlt03"),))
+
+
+#: Each event that names instances, and may concern some of them alone.
+NAMED: list[Callable[[tuple[tuple[str, str], ...]], events.Event]] = [
+    lambda keys: events.RestartAsked(keys, "bob"),
+    lambda keys: events.Held(keys, "bob"),
+    lambda keys: events.Held(keys, "bob", spares=True),
+    lambda keys: events.Released(keys, "bob"),
+    *(
+        lambda keys, kind=kind: events.OperatorCommanded(keys, command(kind, "dump").order)  # type: ignore[misc]
+        for kind in ("restart", "act", "retry", "snooze", "wake")
+    ),
+]
+
+
+@pytest.mark.parametrize("asked", NAMED)
+@pytest.mark.parametrize("before", [as_it_is, stopped, away, gone])
+def test_whoever_names_an_instance_hears_of_it(
+    before: Callable[[World], None], asked: Callable[[tuple[tuple[str, str], ...]], events.Event]
+) -> None:
+    """Each is among those that it concerns, or among the others with a reason; or all is refused."""
+    world = farm()
+    before(world)
+    keys = (HERE, ("readout", "hlt02"), NOWHERE)
+    verdict = ask(world, asked(keys))
+    if isinstance(verdict, Accepted):
+        assert {*verdict.keys, *(one[:2] for one in verdict.rejected)} == {*keys}
+        assert not {*verdict.keys} & {one[:2] for one in verdict.rejected} and all(one[2] for one in verdict.rejected)
+    else:
+        assert before is gone and isinstance(verdict, (Refused, UserError))
 
 
 def test_an_apply_that_changes_nothing_makes_no_revision_unless_something_is_behind_in_its_part() -> None:

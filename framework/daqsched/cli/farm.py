@@ -250,7 +250,7 @@ def hold(path: Where, select: Sequence[str], message: str) -> None:
             break
         seen = client.progress(select, most=0, seen=seen, wait_s=0.5).progress.version
     again = f"; `daqsched start {shlex.join(select)}` lets them run again"
-    say(f"{answer.count} held{again}." if answer.count else "None was held.")
+    say(f"{answer.count} held{again}.")
     if open_:
         raise NotRunning(f"not confirmed by the executors of {some(open_)}: they are told again until they are")
 

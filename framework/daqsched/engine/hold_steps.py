@@ -5,7 +5,7 @@ A hold is in the record of each; those of what is not in the farm are in a docum
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Iterable, Optional
 
 import msgspec
@@ -16,6 +16,7 @@ from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import unassign
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.operator_commands import desired_of, unplaced_of
 from daqsched.engine.reasons import held_up, not_ended
 from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted
@@ -48,9 +49,11 @@ def holds_restored(farm: Farm, saved: Optional[bytes], started: Optional[bytes])
 
 def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     """Stop these, and keep them stopped; what somebody else has stopped stays theirs."""
-    nowhere = _nowhere(farm, event.keys)
-    touched, gone = _there(farm, event.keys, nowhere)
+    nowhere = unplaced_of(farm, event.keys)
+    touched, gone = desired_of(farm, event.keys, nowhere)
     touched, others = _apart(touched, event.user)
+    if not touched and not nowhere:
+        raise _all_others(f"nothing was {'held' if event.spares else 'stopped'}: ", others, "ends that, whoever did it")
     confirm_ends(farm, event.agreed, () if event.spares else touched)
     for key in nowhere:
         farm.holds.setdefault(key, Hold(event.user, now, event.message, event.spares))
@@ -94,18 +97,13 @@ def _dependents(farm: Farm, stopped: set[str]) -> tuple[str, ...]:
 
 def released(farm: Farm, event: events.Released, now: float) -> Accepted:
     """Let these run again, at once; what somebody else has stopped only where that is said."""
-    nowhere = _nowhere(farm, event.keys)
-    touched, gone = _there(farm, event.keys, nowhere)
+    nowhere = unplaced_of(farm, event.keys)
+    touched, gone = desired_of(farm, event.keys, nowhere)
     others: tuple[tuple[str, str, str], ...] = ()
     if not event.everyones:
         touched, others = _apart(touched, event.user)
-        if not touched and others:
-            job, host, why = others[0]
-            more = f", and {len(others) - 1} more" if len(others) > 1 else ""
-            meant = words_for((name, where) for name, where, _ in others)
-            raise Refused(
-                f"{job}@{host} {why}{more}: `daqsched start --all {meant}` lets run what others have stopped, too"
-            )
+        if not touched and not nowhere:
+            raise _all_others("", others, "lets run what others have stopped, too")
     everywhere = {*nowhere, *((instance.name, "") for instance in touched)}.intersection(farm.holds)
     for one in everywhere:
         del farm.holds[one]
@@ -143,28 +141,12 @@ def _apart(instances: Iterable[Instance], user: str) -> tuple[list[Instance], tu
     return free, tuple(others)
 
 
-def _nowhere(farm: Farm, keys: Iterable[Key]) -> tuple[Key, ...]:
-    """Those that mean a job which has found no machine yet: what is said of it is for those that it finds."""
-    unplaced = {(job.name, "") for job in farm.unplaced()}
-    return tuple(key for key in dict.fromkeys(keys) if key in unplaced)
-
-
-def _there(
-    farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]
-) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
-    """Those of them that are desired, and the others; raises `Refused` where none is, as after an apply in between."""
-    found, gone = [], []
-    for key in keys:
-        if key in nowhere:
-            continue
-        instance = farm.instances.get(key)
-        if instance is None or instance.job is None:
-            gone.append((*key, "is no longer desired"))
-        else:
-            found.append(instance)
-    if not found and not nowhere:
-        raise Refused("none of these is desired any more: `daqsched status` lists what is")
-    return found, tuple(gone)
+def _all_others(what: str, others: Sequence[tuple[str, str, str]], then: str) -> Refused:
+    """What whoever named nothing else is told."""
+    job, host, why = others[0]
+    more = f", and {len(others) - 1} more" if len(others) > 1 else ""
+    meant = words_for((name, where) for name, where, _ in others)
+    return Refused(f"{what}{job}@{host} {why}{more}: `daqsched start --all {meant}` {then}")
 
 
 def _tell_anew(farm: Farm, instance: Instance, now: float) -> None:

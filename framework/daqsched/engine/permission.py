@@ -16,6 +16,7 @@ from daqsched.engine import choice_steps, events, proposal_steps
 from daqsched.engine.endings import mixed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Key
+from daqsched.engine.rollout_requests import left_alone
 from daqsched.errors import Refused
 from daqsched.farm_parts import as_farm
 from daqsched.hosts import expand
@@ -111,7 +112,9 @@ def _given_back(farm: Farm, event: events.BorrowEnded) -> Iterator[Need]:
 
 
 def _restarted(farm: Farm, event: events.RestartAsked) -> Iterator[Need]:
-    yield Need("restart", [target(farm, key) for key in event.keys])
+    # what is left alone is not ended, and is not counted by a rule's ``at_once``
+    there = [key for key in event.keys if not left_alone(farm, key)]
+    yield Need("restart", [target(farm, key) for key in there or event.keys])
     if event.strategy.guard:
         yield Need("guard", [FARM])
 

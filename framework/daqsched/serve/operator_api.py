@@ -13,12 +13,11 @@ from starlette.routing import Route
 from daqsched.engine import events
 from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
-from daqsched.engine.instance import Instance, Key
-from daqsched.errors import MatchesNothing, Refused, UserError
+from daqsched.engine.instance import Key
+from daqsched.errors import MatchesNothing, UserError
 from daqsched.hosts import expand
 from daqsched.limits import some
 from daqsched.logbook import MOST, LogbookEntry
-from daqsched.plural import plural
 from daqsched.protocol import (
     AsideAnswer,
     AsideRequest,
@@ -123,7 +122,10 @@ class OperatorRoutes:
         """The rollout as it is when that has been done."""
         number = which_of(request, "number")
         told: list[RolloutAnswer] = []
-        await requested(self._daemon, request, event, lambda engine, now: told.append(_rollout_of(engine, number, now)))
+        accepted = await requested(
+            self._daemon, request, event, lambda engine, now: told.append(_rollout_of(engine, number, now))
+        )
+        told[0].rejected = [*accepted.rejected]
         return _shown(told[0], await sight_then(request, self._ask))
 
     async def steer(self, request: Request) -> RolloutAnswer:
@@ -138,27 +140,16 @@ class OperatorRoutes:
         which_of(request, "number")
         check_way(body.strategy)
 
-        stopped: dict[Key, str] = {}
-
-        def running(engine: Engine, now: float) -> list[Key]:
-            stopped.update((key, _why_stopped(one)) for key, one in engine.instances.items() if _is_stopped(one))
-            return [key for key, one in engine.instances.items() if one.record.task is not None or key in stopped]
+        def there(engine: Engine, now: float) -> list[Key]:
+            return [*engine.instances]
 
         def none(words: str) -> str:
             return f"nothing that runs matches {words}: `daqsched status` lists what does"
 
-        chosen = await self._chosen(request, body.select, running, none)
-        keys = tuple(key for key in chosen if key not in stopped)
-        left = [(*key, stopped[key]) for key in chosen if key in stopped]
-        if not keys:
-            job, host, why = left[0]
-            more = f"; {plural(len(left) - 1, 'other', 'is', 'are')} stopped, too" if len(left) > 1 else ""
-            raise Refused(f"nothing was restarted: {job}@{host} {why}{more}")
-        answer = await self._steered(
+        keys = await self._chosen(request, body.select, there, none)
+        return await self._steered(
             request, events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops)
         )
-        answer.rejected = left
-        return answer
 
     # ------------------------------------------------------------------ programs
 
@@ -298,17 +289,6 @@ class OperatorRoutes:
         return hosts
 
 
-def _is_stopped(instance: Instance) -> bool:
-    """Whether it does not run because somebody has to start it."""
-    return instance.record.task is None and instance.record.hold is not None and instance.job is not None
-
-
-def _why_stopped(instance: Instance) -> str:
-    hold = instance.record.hold
-    why = str(hold) if hold is not None and hold.user else "waits for its first start by hand"
-    return f"{why}, and stays so: `daqsched start {instance}` starts it"
-
-
 def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
     """The rollout that is under way or was last; with its ``number`` also the one before."""
     rolling = engine.rolling
@@ -329,6 +309,7 @@ def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
 def _shown(found: RolloutAnswer, sight: Optional[Sight]) -> RolloutAnswer:
     if sight is not None:
         found.lagging = list(sight.triples(one for one in found.lagging if sight.sees(one[0], one[1])))
+        found.rejected = list(sight.triples(found.rejected))
         found.rollout = sight.rollout(found.rollout) if found.rollout is not None else None
     return found
 
