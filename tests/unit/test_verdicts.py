@@ -17,7 +17,7 @@ from daqsched.preflight import UNDER_WAY
 from daqsched.rights.tokens import Token
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.spec import EMPTY, Spec
-from daqsched_executor.contract import OperatorCommand
+from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
 
 HERE = ("readout", "hlt01")
 NOWHERE = ("nothing", "hlt01")
@@ -218,16 +218,17 @@ def test_what_is_accepted_says_what_it_comes_to() -> None:
     assert ask(world, events.Returned(("hlt03",), "bob")) == Accepted(keys=(("readout", "hlt03"),))
 
 
+def ordered(kind: str) -> Callable[[tuple[tuple[str, str], ...]], events.Event]:
+    return lambda keys: events.OperatorCommanded(keys, command(kind, "dump").order)
+
+
 #: Each event that names instances, and may concern some of them alone.
 NAMED: list[Callable[[tuple[tuple[str, str], ...]], events.Event]] = [
     lambda keys: events.RestartAsked(keys, "bob"),
     lambda keys: events.Held(keys, "bob"),
     lambda keys: events.Held(keys, "bob", spares=True),
     lambda keys: events.Released(keys, "bob"),
-    *(
-        lambda keys, kind=kind: events.OperatorCommanded(keys, command(kind, "dump").order)  # type: ignore[misc]
-        for kind in ("restart", "act", "retry", "snooze", "wake")
-    ),
+    *(ordered(kind) for kind in ORDER_KINDS),
 ]
 
 
