@@ -335,7 +335,7 @@ _ALL = (
     _get(
         "/audit",
         "audit",
-        "lines of the audit file and of those that were set aside, the newest first, 1,000 at most and 4 MiB; `next`: "
+        "lines of the audit file and of rotated ones, the newest first, 1,000 at most and 4 MiB; `next`: "
         "the `until` that goes on with older ones (also behind an empty answer), 0 at the end",
         protocol.AuditAnswer,
         Parameter("since", "TIME", "number", "not older"),

@@ -24,7 +24,7 @@ from daqsched.serve.ensemble import Candidate
 from daqsched.serve.peers import Identity
 from daqsched.serve.term import Options
 from daqsched.spec import Spec
-from daqsched.store import offline
+from daqsched import offline
 from daqsched_executor.contract.forwarding import Access
 from fake_master import Master, status
 from memory_coordination import NAME, MemoryCoordination, MemoryService

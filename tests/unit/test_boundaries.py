@@ -322,7 +322,9 @@ LAYERS = (
     "jobfile engine",
     "views",
     "protocol problems operations openapi authority passwords saved_logins exchange remote daemon_connection client",
-    "backends store mesos logs zookeeper_client",
+    "store mesos logs zookeeper_client",
+    "backends",
+    "offline",
     "serve terminal",
     "cli",
 )
@@ -462,18 +464,18 @@ def test_port_numbers_are_reckoned_with_in_one_module() -> None:
     assert found == {"ports.py"}
 
 
-#: The forwarder in the direction in which bytes flow: a folder imports only those before it. What is in none puts all together.
-FLOW = "disk journal documents forms streams delivery status inputs".split()
+#: The folders of the forwarder: each imports only those before it. What is in none puts all together.
+FORWARD_LAYERS = "disk journal documents forms streams delivery status inputs".split()
 
 
-def test_arrows_of_the_forwarder_point_against_the_flow() -> None:
-    """Each folder has its place in `FLOW`; a folder knows nothing of `forward`'s own modules, which use all of them."""
+def test_arrows_of_the_forwarder_point_one_way() -> None:
+    """Each folder has its place in `FORWARD_LAYERS`; a folder knows nothing of `forward`'s own modules, which use all of them."""
     forward = EXECUTOR / "forward"
-    assert {path.name for path in forward.iterdir() if (path / "__init__.py").is_file()} == set(FLOW)
-    for at, name in enumerate(FLOW):
+    assert {path.name for path in forward.iterdir() if (path / "__init__.py").is_file()} == set(FORWARD_LAYERS)
+    for at, name in enumerate(FORWARD_LAYERS):
         for path in (forward / name).rglob("*.py"):
             theirs = [file.relative_to(forward).parts[0] for file in ours(path) if forward in file.parents]
-            assert set(theirs) <= set(FLOW[: at + 1]), f"{path} imports {theirs}"
+            assert set(theirs) <= set(FORWARD_LAYERS[: at + 1]), f"{path} imports {theirs}"
 
 
 #: All packages of both programs.

@@ -60,7 +60,7 @@ DIFFERENT = 6
 @click.option(
     "--if-unchanged", default="", metavar="DIGEST", help="Refuse if another spec is in force than `plan` saw."
 )
-@click.option("--allow-empty", is_flag=True, help="A file without jobs stops everything, and that is meant.")
+@click.option("--allow-empty", is_flag=True, help="Allow a file without jobs (stops everything).")
 @click.option("--preflight", is_flag=True, help="Only if all hosts say that they can start all of it.")
 @click.option(
     "--except",

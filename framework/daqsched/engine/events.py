@@ -28,7 +28,8 @@ class Disconnected(msgspec.Struct, frozen=True, tag=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag=True):
-    """The master does not want this framework any more: the daemon ends, its state stays."""
+    """The master does not want this framework any more: the daemon ends, its state stays. The engine is never told, and has no
+    handler for it (`Daemon._work`)."""
 
     why: str
 

@@ -112,9 +112,10 @@ def _given_back(farm: Farm, event: events.BorrowEnded) -> Iterator[Need]:
 
 
 def _restarted(farm: Farm, event: events.RestartAsked) -> Iterator[Need]:
-    # what is left alone is not ended, and is not counted by a rule's ``at_once``
-    there = [key for key in event.keys if not left_alone(farm, key)]
-    yield Need("restart", [target(farm, key) for key in there or event.keys])
+    alone = {key for key in event.keys if left_alone(farm, key)}
+    yield Need("restart", [target(farm, key) for key in event.keys if key not in alone])
+    for key in alone:  # each by itself: it is not ended, and a rule's ``at_once`` does not count it
+        yield Need("restart", [target(farm, key)])
     if event.strategy.guard:
         yield Need("guard", [FARM])
 

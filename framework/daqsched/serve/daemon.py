@@ -195,7 +195,7 @@ class Daemon:
                         Unsure(f"{error}: look whether it was still taken in, `daqsched status`, and ask again"),
                     )
                 elif not item.answer.done():
-                    self._queue.put(item)  # `hold` or `end` has an answer
+                    self._queue.put(item)  # `stay_read_only` or `end` has an answer
             raise
 
     def _work(self, items: Sequence[Item], edge: Edge) -> bool:
