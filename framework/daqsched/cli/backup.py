@@ -51,8 +51,8 @@ def restore(file: Path, dry_run: bool, state: str, state_credentials: Optional[P
     No daemon may run on it. Tasks that began after the backup are found by the next daemon: adopted where they are desired,
     ended where not.
     """
-    from daqsched.store.backup import changes, contents_of, unpack
     from daqsched.offline import opened
+    from daqsched.store.backup import changes, contents_of, unpack
 
     try:
         label, then = unpack(file.read_bytes())
