@@ -17,7 +17,7 @@ from daqsched.spec import JobSpec
 from daqsched.task import Hold
 from daqsched.views.rows import as_desired
 from daqsched.views.why import explanations
-from daqsched_executor.contract import Report
+from daqsched_executor.contract import OperatorCommand, Report
 
 HERE, THERE = ("readout", "hlt01"), ("readout", "hlt02")
 
@@ -168,6 +168,28 @@ def test_a_hold_that_is_lifted_before_the_end_leaves_no_trace() -> None:
     says(world, "TASK_FAILED")
     turn(world)
     assert sorted(task.partition(".")[0] for task in world.tasks) == ["readout@hlt01", "readout@hlt02"]
+
+
+def test_what_somebody_has_stopped_that_has_no_machine_yet_stays_theirs() -> None:
+    """As what has one; it is told beside what is done, and refused alone, and whoever says that it is for all ends it."""
+    world = running()
+    world.apply(job(hosts="hlt[01-02]"), job("probe", "", attributes={"rack": "r1"}))
+    nowhere = ("probe", "")
+    world.say(events.Held((nowhere,), "alice", "cabling"))
+    theirs = ((*nowhere, "was stopped by alice: cabling"),)
+    for event in (events.Held((nowhere, HERE), "bob"), events.Released((nowhere, HERE), "bob")):
+        world.say(event)
+        assert isinstance(world.verdict, Accepted) and (world.verdict.keys, world.verdict.rejected) == ((HERE,), theirs)
+    for event in (events.Held((nowhere,), "bob"), events.Released((nowhere,), "bob")):
+        world.say(event)
+        assert isinstance(
+            world.verdict, Refused
+        ) and "probe was stopped by alice: cabling: `daqsched start --all probe`" in str(world.verdict)
+    assert world.engine.holds[nowhere].user == "alice"
+    world.say(events.OperatorCommanded((nowhere, HERE), OperatorCommand("1", "retry", "bob")))
+    assert isinstance(world.verdict, Accepted) and (*nowhere, "has found no machine yet") in world.verdict.rejected
+    world.say(events.Released((nowhere,), "bob", everyones=True))
+    assert isinstance(world.verdict, Accepted) and nowhere not in world.engine.holds
 
 
 def test_a_rolling_restart_leaves_what_is_held_alone() -> None:

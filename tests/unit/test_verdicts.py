@@ -11,6 +11,7 @@ import pytest
 from builders import HAPPENED, World, job, offer
 from daqsched.digests import digest
 from daqsched.engine import commands, events
+from daqsched.engine.engine import _HANDLERS
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, PreconditionFailed, Refused, UserError
 from daqsched.preflight import UNDER_WAY
@@ -188,6 +189,11 @@ def test_a_refusal_has_its_reason_and_changes_nothing(
     before(world)
     verdict = ask(world, event)
     assert type(verdict) is kind and why in str(verdict), verdict
+
+
+def test_each_event_has_a_handler_but_the_one_that_ends_the_daemon() -> None:
+    """Which its loop takes before the engine is told."""
+    assert set(_HANDLERS) == set(typing.get_args(events.Event)) - {events.Rejected}
 
 
 def test_each_event_that_somebody_asks_for_is_refused_somewhere() -> None:

@@ -51,12 +51,12 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     """Stop these, and keep them stopped; what somebody else has stopped stays theirs."""
     nowhere = unplaced_of(farm, event.keys)
     touched, gone = desired_of(farm, event.keys, nowhere)
-    touched, others = _apart(touched, event.user)
+    touched, nowhere, others = _apart(farm, touched, nowhere, event.user)
     if not touched and not nowhere:
         raise _all_others(f"nothing was {'held' if event.spares else 'stopped'}: ", others, "ends that, whoever did it")
     confirm_ends(farm, event.agreed, () if event.spares else touched)
     for key in nowhere:
-        farm.holds.setdefault(key, Hold(event.user, now, event.message, event.spares))
+        farm.holds[key] = Hold(event.user, now, event.message, event.spares)
         farm.note(f"{key[0]}, which has no machine yet: stopped by {event.user}")
     if nowhere:
         farm.out.append(commands.SaveDocument(HOLDS))
@@ -101,10 +101,12 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
     touched, gone = desired_of(farm, event.keys, nowhere)
     others: tuple[tuple[str, str, str], ...] = ()
     if not event.everyones:
-        touched, others = _apart(touched, event.user)
+        touched, nowhere, others = _apart(farm, touched, nowhere, event.user)
         if not touched and not nowhere:
             raise _all_others("", others, "lets run what others have stopped, too")
     everywhere = {*nowhere, *((instance.name, "") for instance in touched)}.intersection(farm.holds)
+    if not event.everyones:
+        everywhere = {key for key in everywhere if _is_free(farm.holds[key], event.user)}
     for one in everywhere:
         del farm.holds[one]
     if everywhere:
@@ -128,17 +130,18 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
     return Accepted(keys=keys, rejected=(*gone, *others), others=len(others), waiting=waiting)
 
 
-def _apart(instances: Iterable[Instance], user: str) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
-    """Those that nobody else has stopped, and the others with whose they are."""
-    free: list[Instance] = []
-    others: list[tuple[str, str, str]] = []
-    for instance in instances:
-        hold = instance.record.hold
-        if hold is None or hold.user in ("", user):
-            free.append(instance)
-        else:
-            others.append((*instance.key, str(hold)))
-    return free, tuple(others)
+def _apart(
+    farm: Farm, instances: Iterable[Instance], nowhere: Iterable[Key], user: str
+) -> tuple[list[Instance], tuple[Key, ...], tuple[tuple[str, str, str], ...]]:
+    """Those that nobody else has stopped, of what has a machine and of what has none yet; and the others, with whose they are."""
+    holds = [(one.key, one.record.hold) for one in instances] + [(key, farm.holds.get(key)) for key in nowhere]
+    others = {key: str(hold) for key, hold in holds if not _is_free(hold, user)}
+    free = [one for one in instances if one.key not in others]
+    return free, tuple(key for key in nowhere if key not in others), tuple((*key, why) for key, why in others.items())
+
+
+def _is_free(hold: Optional[Hold], user: str) -> bool:
+    return hold is None or hold.user in ("", user)
 
 
 def _all_others(what: str, others: Sequence[tuple[str, str, str]], then: str) -> Refused:
@@ -146,7 +149,7 @@ def _all_others(what: str, others: Sequence[tuple[str, str, str]], then: str) ->
     job, host, why = others[0]
     more = f", and {len(others) - 1} more" if len(others) > 1 else ""
     meant = words_for((name, where) for name, where, _ in others)
-    return Refused(f"{what}{job}@{host} {why}{more}: `daqsched start --all {meant}` {then}")
+    return Refused(f"{what}{job}{f'@{host}' if host else ''} {why}{more}: `daqsched start --all {meant}` {then}")
 
 
 def _tell_anew(farm: Farm, instance: Instance, now: float) -> None:
