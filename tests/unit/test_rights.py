@@ -540,7 +540,7 @@ def verbs_in(node: ast.AST) -> set[str]:
                 found |= {*ORDER_KINDS} - {"act"}
             for value in [verb] if not isinstance(verb, ast.Name) else assigned(node, verb.id):
                 parts = [value.body, value.orelse] if isinstance(value, ast.IfExp) else [value]
-                found |= {part.value for part in parts if isinstance(part, ast.Constant)}
+                found |= {str(part.value) for part in parts if isinstance(part, ast.Constant)}
         elif name in _FUNCTIONS and name not in ("_of", "_on_hosts") and _FUNCTIONS[name] is not node:
             found |= verbs_in(_FUNCTIONS[name])
     return found
