@@ -123,7 +123,7 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class NotConfirmed(Refused):
-    """More would end than whoever asks has agreed to, or than may end unasked; or somebody's paused rollout."""
+    """More would end than whoever asks has agreed to, or than may end unasked; or what is somebody else's."""
 
     def __init__(
         self, sentence: str, stops: int, running: int, endings: Sequence[Ending] = (), paused: str = ""
@@ -132,7 +132,7 @@ class NotConfirmed(Refused):
         #: The number to agree to, of so many; 0: that is not for who asks to see.
         self.stops, self.running = stops, running
         self.endings = tuple(endings)
-        #: The rollout that would end, as a sentence; empty: none, or none that is paused for somebody else.
+        #: What would end of somebody else's, a paused rollout or what is run by hand, as a sentence; empty: nothing.
         self.paused = paused
 
     def unsized(self, shown: Callable[[str], bool]) -> NotConfirmed:
@@ -147,27 +147,27 @@ def refusal(
     running: int,
     ended: Sequence[Key],
     renewed: Sequence[Key],
-    rollout: str = "",
+    besides: str = "",
 ) -> Optional[NotConfirmed]:
     """Why a request does not end these at once, and start anew the ``renewed``; None: it may.
 
     ``agreed`` is what whoever asks has said, None where nothing; ``most`` what is ended unasked, of so many that are ``running``;
-    ``rollout`` the sentence of what it ends besides, which is asked about whatever the number is.
+    ``besides`` the sentence of what it ends besides, which is asked about whatever the number is.
     """
     count = len(ended) + len(renewed)
     if count <= (most if agreed is None else agreed):
-        if agreed is not None or not rollout:
+        if agreed is not None or not besides:
             return None
-        return NotConfirmed(f"not done: {rollout}; if that is meant, give --yes", count, running, paused=rollout)
+        return NotConfirmed(f"not done: {besides}; if that is meant, give --yes", count, running, paused=besides)
     groups = [*_grouped(ended, False), *_grouped(renewed, True)]
     words = some([group.words() for group in groups], "; ", 300)
     more = "" if agreed is None else f", more than the {agreed} agreed to"
-    also = f"{rollout}; and " if rollout and agreed is None else ""
+    also = f"{besides}; and " if besides and agreed is None else ""
     sentence = (
         f"not done: {also}this ends {_of(count, running)} at once{more} ({words}): if that is meant, give "
         f"--stops {count}, or --yes"
     )
-    return NotConfirmed(sentence, count, running, groups, rollout if also else "")
+    return NotConfirmed(sentence, count, running, groups, besides if also else "")
 
 
 def _grouped(keys: Iterable[Key], again: bool) -> Iterable[Ending]:

@@ -25,6 +25,7 @@ HANDLERS = {
     ("executor/daqsched_executor/machine/side_command.py", "lambda number, frame: arrived.append(number)"): APPENDS,
     ("executor/daqsched_executor/run/loop.py", "_nothing"): NOTHING,
     ("executor/daqsched_executor/run/output_probe.py", "too_long"): "raises, out of a search in a fork",
+    ("framework/daqsched/cli/borrow.py", "leave"): ENDS,
     ("framework/daqsched/cli/audit.py", "lambda number, frame: end.put(number)"): QUEUE,
     ("framework/daqsched/serve/ensemble.py", "lambda signum, frame: candidate.stop()"): QUEUE,
     ("framework/daqsched/serve/start.py", "stop"): QUEUE,

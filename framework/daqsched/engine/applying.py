@@ -16,9 +16,12 @@ from daqsched.engine.farm import Farm
 from daqsched.engine.farm_state import ApplyCounts
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.verdict import Accepted
-from daqsched.errors import PreconditionFailed, Refused
+from daqsched.errors import PreconditionFailed, Refused, UserError
+from daqsched.limits import some
 from daqsched.merge import Merged, change_of
+from daqsched.nearest import nearest
 from daqsched.rollout import Strategy, holds_for_another, in_the_way, whose
+from daqsched.saved_choices import current
 from daqsched.spec import EMPTY, JobSpec, Spec
 
 #: Behind a message: what the apply was about.
@@ -101,6 +104,8 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
     _look_at_base(before, there, event.base)
     old = before.spec if before is not None else EMPTY
     part = _part_of(event, old)
+    if not event.back and current(farm.choices, part) is None:
+        ensure_part(old, event.spec, event.only)
     if not event.spec.jobs and not event.allow_empty:
         what = f"all of {farm_parts.words(part)}" if part or farm_parts.named(old) else "the whole farm"
         raise Refused(f"the file has no jobs, which would stop {what}: if that is meant, give --allow-empty")
@@ -121,6 +126,19 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
     )
     confirm_ends(farm, event.agreed, *endings(farm, merged, way), ends)
     return merged
+
+
+def ensure_part(old: Spec, file: Spec, only: Collection[str] = ()) -> None:
+    """Raise `UserError` where a file without jobs is of a part that has none: it would stop nothing, and another was meant."""
+    there = {job.part for job in old.jobs}
+    if file.jobs or only or not there or file.part in there:
+        return
+    near = nearest(file.part, there - {""}) if file.part else ""
+    parts = some(list(map(farm_parts.words, sorted(there))))
+    meant = f"did you mean {near}?" if near else f"there {'is' if len(there) == 1 else 'are'} {parts}"
+    raise UserError(
+        f"there are no jobs of {farm_parts.words(file.part)}, and a file without jobs would stop nothing: {meant}"
+    )
 
 
 def way_of(said: Optional[Strategy], spec: Spec) -> Optional[Strategy]:

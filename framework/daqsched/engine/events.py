@@ -150,6 +150,8 @@ class PutAside(msgspec.Struct, frozen=True, tag=True):
     message: str = ""
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
     agreed: Optional[int] = None
+    #: Also those that others have set aside.
+    everyones: bool = False
 
 
 class AgentChosen(msgspec.Struct, frozen=True, tag=True):
@@ -192,6 +194,8 @@ class Returned(msgspec.Struct, frozen=True, tag=True):
     user: str
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
     agreed: Optional[int] = None
+    #: As of `PutAside`.
+    everyones: bool = False
 
 
 class Held(msgspec.Struct, frozen=True, tag=True):
@@ -214,6 +218,8 @@ class Released(msgspec.Struct, frozen=True, tag=True):
     everyones: bool = False
     #: Without waiting for the end of what they replace.
     anyway: bool = False
+    #: Those of them whose job nobody named (``*``, ``@hlt02``): what waits for its first start by hand goes on waiting.
+    unnamed: tuple[tuple[str, str], ...] = ()
 
 
 class NoteWritten(msgspec.Struct, frozen=True, tag=True):

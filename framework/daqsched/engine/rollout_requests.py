@@ -14,7 +14,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.merge import change_of
 from daqsched.plural import plural
-from daqsched.rollout import AND_BY, Rollout, with_failure
+from daqsched.rollout import AND_BY, Rollout, called, with_failure
 from daqsched.task import Hold
 
 
@@ -26,10 +26,8 @@ def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepte
             first = "first `daqsched rollout resume`, `rollback` or `abort`"
             if not _goes_back(farm, rollout):
                 first = "first `daqsched rollout resume` or `abort`"
-            raise Refused(f"rollout {rollout.number} by {rollout.user} is paused, {rollout.why}: {first}")
-        raise Refused(
-            f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
-        )
+            raise Refused(f"{called(rollout)} is paused, {rollout.why}: {first}")
+        raise Refused(f"{called(rollout)} is under way: wait for its end, or `daqsched rollout abort`")
     reasons = {key: left_alone(farm, key) for key in event.keys}
     running = [key for key, why in reasons.items() if not why]
     rejected = tuple((*key, why) for key, why in reasons.items() if why)

@@ -15,8 +15,8 @@ from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.errors import MatchesNothing, UserError
-from daqsched.hosts import expand
-from daqsched.limits import some
+from daqsched.hosts import expand, fold
+from daqsched.limits import MOST_NAMES, some
 from daqsched.logbook import MOST, LogbookEntry
 from daqsched.protocol import (
     AsideAnswer,
@@ -160,29 +160,48 @@ class OperatorRoutes:
         return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message, spares=True))
 
     async def start(self, request: Request) -> Selected:
-        return await self._select(
-            request, lambda keys, user, body: events.Released(keys, user, body.everyones, body.anyway)
-        )
+        first: set[Key] = set()
+
+        def among(engine: Engine, now: float) -> Sequence[Key]:
+            first.update(key for key, one in engine.instances.items() if one.record.hold and not one.record.hold.user)
+            return tuple(dict.fromkeys((*all_keys(engine), *engine.holds)))
+
+        def released(keys: tuple[Key, ...], user: str, body: SelectRequest) -> events.Event:
+            unnamed = tuple(filter(first.__contains__, keys))
+            words = [word for word in body.select if word.partition("@")[0] not in ("", "*")] if unnamed else ()
+            if words:
+                named = selection(words)
+                unnamed = tuple(key for key in unnamed if not named(*key))
+            return events.Released(keys, user, body.everyones, body.anyway, unnamed)
+
+        return await self._select(request, released, among)
 
     async def _select(
-        self, request: Request, event: Callable[[tuple[Key, ...], str, SelectRequest], events.Event]
+        self,
+        request: Request,
+        event: Callable[[tuple[Key, ...], str, SelectRequest], events.Event],
+        among: Callable[[Engine, float], Sequence[Key]] = lambda engine, now: all_keys(engine),
     ) -> Selected:
         body = await body_of(request, SelectRequest)
-        keys = await self._chosen(request, body.select)
+        keys = await self._chosen(request, body.select, among)
         accepted = await requested(self._daemon, request, event(keys, user_of(request), body))
         sight = await sight_then(request, self._ask)
-        dependents = [name for name in accepted.dependents if sight is None or sight.sees_some(name)]
+        dependents = list(accepted.dependents)
         rejected, waiting = accepted.rejected, accepted.waiting
         if sight is not None:
+            dependents = [name for name in (word.partition("@")[0] for word in dependents) if sight.sees_some(name)]
             rejected, waiting = tuple(sight.triples(rejected)), tuple(sight.triples(waiting))
         late = {(job, host) for job, host, _ in accepted.waiting}
+        now = [key for key in accepted.keys if key not in late]
         return Selected(
             len(accepted.keys),
             list(rejected),
             dependents,
             accepted.others,
             waiting=list(waiting),
-            forwarders=sum(key[0] == FORWARDER and key not in late for key in accepted.keys),
+            forwarders=sum(key[0] == FORWARDER for key in now),
+            which=_words(now),
+            running=accepted.running,
         )
 
     async def _chosen(
@@ -226,17 +245,16 @@ class OperatorRoutes:
     async def aside(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        return await self._leased(
-            request, events.PutAside(hosts, user_of(request), body.until, body.message, body.stops)
-        )
+        event = events.PutAside(hosts, user_of(request), body.until, body.message, body.stops, body.everyones)
+        return await self._leased(request, event)
 
     async def borrow(self, request: Request) -> BorrowAnswer:
         body = await body_of(request, BorrowRequest)
         user, host = user_of(request), host_of(body.host)
         if body.end:
             agreed = body.stops if body.stops is not None else 1  # it names that one
-            await requested(self._daemon, request, events.BorrowEnded(body.job, host, user, agreed))
-            return BorrowAnswer([])
+            accepted = await requested(self._daemon, request, events.BorrowEnded(body.job, host, user, agreed))
+            return BorrowAnswer([], ended=bool(accepted.keys))
         mine = known_as(user, await grants_now(request))
         console: list[bool] = []
 
@@ -256,7 +274,7 @@ class OperatorRoutes:
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        return await self._leased(request, events.Returned(hosts, user_of(request), body.stops))
+        return await self._leased(request, events.Returned(hosts, user_of(request), body.stops, body.everyones))
 
     # ------------------------------------------------------------------ the logbook
 
@@ -287,6 +305,17 @@ class OperatorRoutes:
         if not hosts:
             raise UserError("no host is named")
         return hosts
+
+
+def _words(keys: Sequence[Key]) -> str:
+    """These as a selection has them, the first where there are many; the forwarders of lines are not named."""
+    hosts: dict[str, list[str]] = {}
+    for job, host in keys:
+        if job != FORWARDER:
+            hosts.setdefault(job, []).append(host)
+    told = list(hosts.items())[:MOST_NAMES]  # no more is said
+    words = ["@".join(filter(None, (job, fold(filter(None, its))))) for job, its in told]
+    return some([*words, *list(hosts)[len(told) :]])
 
 
 def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:

@@ -40,6 +40,7 @@ from daqsched.views.moves import moves
 from daqsched.views.needed import needed
 from daqsched.views.plan import Plan, in_maintenance, plan, shared_names
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
+from daqsched.views.stays import stays
 
 #: What an apply needs the right for: given what is in force, what it makes of that, and the account of jobs that name none.
 Needs = Callable[[Spec, Merged, str], Iterable[permission.Need]]
@@ -92,7 +93,8 @@ class Plans:
         known_ends = sight is None or not refused
         way = way_of(strategy, spec)
         count: EndCount = await self._ask(lambda engine, now: end_count(engine, *endings(engine, change, way)))
-        found = msgspec.structs.replace(found, ends=count if count.stops and known_ends else None)
+        kept: tuple[tuple[str, str], ...] = await self._ask(lambda engine, now: stays(engine, found, complete))
+        found = msgspec.structs.replace(found, ends=count if count.stops and known_ends else None, stays=kept)
         found = await self._with_placement(whose(request), found, known, complete, deadline)
         return found if sight is None else sight.plan(found, change.spec)
 

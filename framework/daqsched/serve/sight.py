@@ -225,6 +225,7 @@ class Sight:
             changes=tuple(replace(one, why=tuple(map(self.told, one.why))) for one in plan.changes if seen(one.job)),
             refusals=tuple(replace(one, why=self.told(one.why)) for one in plan.refusals if seen(one.job)),
             needs=tuple(one for one in plan.needs if not one.job or seen(one.job)),
+            stays=tuple((job, self.told(why)) for job, why in plan.stays if seen(job)),
             moves=(),
             namesakes=(),
             maintenance=(),

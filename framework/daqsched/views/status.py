@@ -132,6 +132,7 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
         outdated=task is not None and (task.digest != instance.digest or unconfirmed(engine.desired, instance)),
         part=instance.part or "",
         held=instance.spared and task is not None,
+        borrowed=instance.record.borrow.user if instance.record.borrow is not None else "",
         blocked=state == "WAITING" and (waits or BlockedJobs(engine, now)).blocked(instance.key),
         report=report,
     )
