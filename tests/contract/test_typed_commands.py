@@ -119,7 +119,7 @@ def test_what_can_not_be_reached_is_told_with_what_happens_and_when(serve: Serve
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_RUNNING", uuid="u"))
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="u"))
     serve.settle()
-    assert "2 may run; `daqsched status '*'` shows them." in run("start", "*")
+    assert "2 may run: readout@hlt01, evb@hlt01; `daqsched status '*'` shows them." in run("start", "*")
     serve.daemon.put(events.Disconnected())
     said = run("start", "*")
     assert "None may run yet" in said and "does not start now, as there is no connection to the master m:5050" in said
@@ -635,7 +635,7 @@ def test_start_names_what_begins_and_counts_nothing_that_ran(serve: Serve, run: 
         assert ": evb@hlt01" in said and "`daqsched start tune@hlt01` is that" in said and "tune, " not in said
         assert "1 ran already, or was being started." in said
     assert "1 may run: tune@hlt01; `daqsched status tune`" in run("start", "tune")
-    assert "1 may run: tune2@hlt01" in run("start", "tune2*", "@hlt01")
+    assert ", tune2@hlt01; " in run("start", "tune2*", "@hlt01")
     assert "None was started: 1 ran already" in run("start", "readout@hlt01")
 
 

@@ -24,6 +24,7 @@ from daqsched.terminal.show_changes import story_lines, why_lines
 from daqsched.views.rows import Row, Story
 from daqsched.views.status import Tally, all_keys, rollout_mark, rows, still_away
 from daqsched.views.why import explanations, untold
+from daqsched_executor.contract import Report
 
 
 def printed(what: Any, width: int = 250) -> list[str]:
@@ -223,7 +224,8 @@ def test_what_is_launched_anew_again_and_again_shows_how_it_ended() -> None:
         while not world.tasks:
             world.wait(5.0)
             world.offers()
-        world.runs(world.task_of("readout"))
+        begins = Report("running", since=world.now).to_json()
+        world.report(world.task_of("readout"), by_executor=True, data=begins)
         (row,) = rows(world.engine, all_keys(world.engine), world.now)
         again = f" ({number} in a row)" if number > 1 else ""
         assert row.state == "RUNNING" and row.reason.startswith("last end: ") and row.reason.endswith(again), row
