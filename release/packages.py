@@ -72,7 +72,8 @@ PACKAGES = (
 
 def version_for(version: str) -> str:
     """As Debian and RPM sort it: what comes before a release has a tilde."""
-    return re.sub(r"\.?(a|b|rc|dev)(?=\d)", r"~\1", version)
+    number, plus, build = version.partition("+")  # a commit's name may have such letters
+    return re.sub(r"\.?(a|b|rc|dev)(?=\d)", r"~\1", number) + plus + build
 
 
 def stage(source: Source, executor: Path, serve: Path, version: str, target: Path) -> Path:

@@ -262,6 +262,7 @@ def test_the_version_of_a_commit_rises_and_names_it(tmp_path: Path) -> None:
 
 def test_what_comes_before_a_release_is_older_than_it() -> None:
     """For both: a tilde sorts before everything."""
+    assert packages.version_for("0.2rc1+git20261129112727.g2afba448") == "0.2~rc1+git20261129112727.g2afba448"
     assert [packages.version_for(text) for text in ("1.2", "1.2rc1", "1.2.dev3", "1.2.post1", "0.1a2")] == [
         "1.2", "1.2~rc1", "1.2~dev3", "1.2.post1", "0.1~a2",
     ]  # fmt: skip
