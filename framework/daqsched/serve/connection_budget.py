@@ -40,6 +40,11 @@ class Limits:
         return max(1, self.answers // 2)
 
 
+def places(most: int, has_some: bool) -> int:
+    """How many of so many places are for somebody: the last quarter is for those who have none, so that nobody keeps others out."""
+    return most * 3 // 4 if has_some else most
+
+
 class Seat:
     """One connection's place. ``close`` ends the connection; it may be called more than once."""
 
@@ -113,7 +118,7 @@ class ConnectionBudget:
         total, own = self.answered, self._answers[caller]
         if own >= self.limits.each:
             return f"the daemon answers {own} requests of yours at present, which is its limit: try again"
-        if total >= self.limits.answers or (own > 1 and total >= self.limits.answers * 3 // 4):
+        if total >= places(self.limits.answers, own > 1):
             return f"the daemon answers {total} requests at present, which is its limit: try again"
         self._answers[caller] += 1
         return ""
@@ -146,7 +151,7 @@ class ConnectionBudget:
         own, total = self._unread[caller], sum(self._unread.values())
         if own and own + count > UNREAD_OF_ONE:
             return f"{own >> 20} MiB of answers to you are not read yet, which is the limit: read them, or ask for less"
-        if total >= UNREAD_BYTES or (own and total + count > UNREAD_BYTES * 3 // 4):
+        if total >= UNREAD_BYTES or (own and total + count > places(UNREAD_BYTES, True)):
             return f"{total >> 20} MiB of answers are not read yet, which is the limit: try again"
         self._unread[caller] += count
         return ""

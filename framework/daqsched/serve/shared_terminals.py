@@ -22,6 +22,7 @@ from daqsched.errors import DaqschedError, Forgotten, Refused, UserError
 from daqsched.protocol import ConsoleKeys, ConsoleOutput, ConsoleRead, ConsoleRequest, ConsoleTyped
 from daqsched.serve.audit import DONE, Audit, Entry
 from daqsched.serve.audit_note import known_as
+from daqsched.serve.connection_budget import places
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import Caller
 from daqsched.serve.scrollback import Scrollback
@@ -308,9 +309,8 @@ class SharedTerminals:
 
 
 def _full(there: Sized, most: int, attached: Mapping[str, Attached], caller: Caller) -> bool:
-    """Whether there is no room for one more of these; the last quarter is for who is not attached yet: nobody keeps others out."""
-    own = any(_same(one.caller, caller) for one in attached.values())
-    return len(there) >= (most * 3 // 4 if own else most)
+    """Whether there is no room for one more of these."""
+    return len(there) >= places(most, any(_same(one.caller, caller) for one in attached.values()))
 
 
 def _same(one: Caller, other: Caller) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Hashable
 from typing import Callable
 
+from daqsched.serve.connection_budget import places
 from daqsched.serve.refusals import RefusedWith
 
 #: The type of such an answer.
@@ -51,7 +52,7 @@ class Streams:
             raise RefusedWith(
                 "busy", f"you have {EACH} streams of events open: one for a browser is enough, close some"
             )
-        if len(self._open) >= (MOST * 3 // 4 if own else MOST) or self._ending:
+        if len(self._open) >= places(MOST, own > 0) or self._ending:
             raise RefusedWith("busy", f"{len(self._open)} streams of events are open: try again in a while")
         return self._made(whose)
 
