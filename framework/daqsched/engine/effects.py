@@ -39,7 +39,8 @@ def note(
 ) -> None:
     """One more revision; ``mixed`` are the jobs that it changes though ``old`` says the same of them."""
     effects, before, after = farm.effects, Desired(old), Desired(merged.spec)
-    names = {name for name in after.jobs if not before.agrees(name, after)}.union(mixed)
+    # of all others nothing changes
+    names = {name for name in merged.jobs if name in after.jobs and not before.agrees(name, after)}.union(mixed)
     if (old.logging, old.logging_part) != (merged.spec.logging, merged.spec.logging_part):
         names.add(FORWARDER)
     there = {FORWARDER, *after.jobs}
