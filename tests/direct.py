@@ -168,10 +168,14 @@ class Direct:
     """Asks the application itself, as whomever."""
 
     def __init__(
-        self, rights: Optional[Rights] = None, account: Optional[SearchAccount] = None, index: str = "logs"
+        self,
+        rights: Optional[Rights] = None,
+        account: Optional[SearchAccount] = None,
+        index: str = "logs",
+        agents: Callable[[], Agents] = NoAgents,
     ) -> None:
         self.daemon = AtOnce()
-        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", index, agents=NoAgents, account=account)
+        self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", index, agents=agents, account=account)
         self._rights, self._reading = rights, Planning("reading", 2)
         self._accounts = Accounts(lambda uid: "nobody", lambda uid: ())
 

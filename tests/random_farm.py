@@ -223,11 +223,21 @@ class RandomFarm(RuleBasedStateMachine):
         assert engine.instances == there
         assert self.world.disk.engine(self.world.new_id).logbook == engine.logbook
 
-    @rule(host=st.sampled_from(["h1", "h2", "h3"]), back=st.booleans(), time=st.floats(1.0, 5000.0), agreed=AGREED)
-    def aside(self, host: str, back: bool, time: float, agreed: Optional[int]) -> None:
-        """Somebody needs the machine, or gives it back."""
-        lease = events.PutAside((host,), "erin", self.world.now + time, agreed=agreed)
-        self.world.say(events.Returned((host,), "erin", agreed) if back else lease)
+    @rule(
+        host=st.sampled_from(["h1", "h2", "h3"]),
+        back=st.booleans(),
+        time=st.floats(1.0, 5000.0),
+        agreed=AGREED,
+        user=st.sampled_from(["erin", "ivan"]),
+        everyones=st.booleans(),
+    )
+    def aside(self, host: str, back: bool, time: float, agreed: Optional[int], user: str, everyones: bool) -> None:
+        """Two people need the machine, or give it back; what one has set aside the other leaves alone, unless that is said."""
+        leases = self.world.engine.aside
+        theirs = leases[host] if host in leases and leases[host].user != user and not everyones else None
+        lease = events.PutAside((host,), user, self.world.now + time, agreed=agreed, everyones=everyones)
+        self.world.say(events.Returned((host,), user, agreed, everyones) if back else lease)
+        assert theirs is None or self.world.engine.aside.get(host) == theirs, "a lease of somebody else's was changed"
 
     @rule(host=st.sampled_from(["h1", "h2", "h3"]), rack=st.sampled_from(["", "r1", "r2"]))
     def gets_attributes(self, host: str, rack: str) -> None:

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         catch()
         return run(words[1:])
     if command == "forward":
-        from daqsched_executor.forward import main as forward
+        from daqsched_executor.forward.command import main as forward
         from daqsched_executor.out import catch
 
         catch()

@@ -14,8 +14,9 @@ forwards lines, `preflight` what is asked of hosts beforehand. What keeps the wo
 `redaction`, `foreign`, `errors`; `bundle` carries some of it away. Between commands and daemon: `protocol`,
 `problems`, `operations`, which `openapi` tells programs, `client` (by a `daemon_connection`, and that by an
 `exchange` of HTTP), `remote` (over the network, with `saved_logins`), `settings`. `backends` makes of ``--state``
-what keeps the state; `authority` makes certificates, `passwords` keeps those. `zookeeper_client` is bounded, for it
-and for finding masters. Small things: `plural`, `ports`, `times`, `wakeup`, `whole_file`.
+what keeps the state, `offline` opens that for a command; `authority` makes certificates, `passwords` keeps those.
+`zookeeper_client` is bounded, for it and for finding masters. Small things: `plural`, `ports`, `times`, `wakeup`,
+`whole_file`.
 """
 
 from daqsched.hosts import expand as hosts

@@ -218,11 +218,10 @@ class Client:
         return self._daemon.get("/aside", protocol.AsideAnswer)
 
     def aside(
-        self, hosts: Sequence[str], until: float, message: str, stops: Optional[int] = None
+        self, hosts: Sequence[str], until: float, message: str, stops: Optional[int] = None, everyones: bool = False
     ) -> protocol.AsideAnswer:
-        return self._daemon.post(
-            "/aside", protocol.AsideRequest(list(hosts), until, message, stops), protocol.AsideAnswer
-        )
+        body = protocol.AsideRequest(list(hosts), until, message, stops, everyones)
+        return self._daemon.post("/aside", body, protocol.AsideAnswer)
 
     def replace(self, host: str, agent: str = "", message: str = "", stops: Optional[int] = None) -> protocol.Selected:
         """Say which of several agents is the host."""
@@ -269,8 +268,11 @@ class Client:
         """The logbook, the newest first."""
         return self._daemon.get("/note", protocol.NoteAnswer, most=most)
 
-    def give_back(self, hosts: Sequence[str], stops: Optional[int] = None) -> protocol.AsideAnswer:
-        return self._daemon.post("/return", protocol.AsideRequest(list(hosts), stops=stops), protocol.AsideAnswer)
+    def give_back(
+        self, hosts: Sequence[str], stops: Optional[int] = None, everyones: bool = False
+    ) -> protocol.AsideAnswer:
+        body = protocol.AsideRequest(list(hosts), stops=stops, everyones=everyones)
+        return self._daemon.post("/return", body, protocol.AsideAnswer)
 
     def stop(self, select: Sequence[str], message: str = "", stops: Optional[int] = None) -> protocol.Selected:
         return self._daemon.post("/stop", protocol.SelectRequest(list(select), message, stops=stops), protocol.Selected)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from math import ceil
-from typing import Optional
+from typing import Callable, Optional
 
 import msgspec
 
@@ -69,13 +69,17 @@ def parse(text: str) -> EndLimit:
 class EndCount(msgspec.Struct, frozen=True):
     """How many running programs a request ends at once, and how many may end unasked."""
 
-    #: So many, of so many that run.
+    #: So many, of so many that run; of 0: that is not for who asks to see, nor the bounds.
     stops: int
     running: int
     #: The most that ends unasked, and the bound that this comes of: of several the least.
     unasked: int
     programs: int
     share: str
+
+    def unsized(self) -> EndCount:
+        """As it is told to whoever does not see all of the farm: not of how many."""
+        return EndCount(self.stops, 0, self.stops - 1 if self.asks else self.stops, 0, "")
 
     @property
     def asks(self) -> bool:
@@ -84,16 +88,23 @@ class EndCount(msgspec.Struct, frozen=True):
 
     def words(self) -> str:
         """``this ends 12 of 30 running programs at once, and more than 10 (20, or 33% of them) are asked about``."""
-        return (
-            f"this ends {self.stops} of {self.running} running programs at once, and more than {self.unasked} "
-            f"({self.programs}, or {self.share} of them) are asked about: without a terminal give --stops {self.stops}, or --yes"
+        what = f"this ends {_of(self.stops, self.running)} at once, and "
+        most = (
+            f"more than {self.unasked} ({self.programs}, or {self.share} of them) are"
+            if self.running
+            else "so many are"
         )
+        return f"{what}{most} asked about: without a terminal give --stops {self.stops}, or --yes"
 
 
 def counted(stops: int, running: int, limits: Iterable[EndLimit]) -> EndCount:
     """So many of those that run, by the least of these bounds."""
     least = min(limits, key=lambda limit: limit.most(running))
     return EndCount(stops, running, least.most(running), least.programs, least.share)
+
+
+def _of(stops: int, running: int) -> str:
+    return f"{stops} of {running} running programs" if running else f"{stops} of the running programs"
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -112,17 +123,22 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class NotConfirmed(Refused):
-    """More would end than whoever asks has agreed to, or than may end unasked; or somebody's paused rollout."""
+    """More would end than whoever asks has agreed to, or than may end unasked; or what is somebody else's."""
 
     def __init__(
         self, sentence: str, stops: int, running: int, endings: Sequence[Ending] = (), paused: str = ""
     ) -> None:
         super().__init__(sentence)
-        #: The number to agree to, of so many.
+        #: The number to agree to, of so many; 0: that is not for who asks to see.
         self.stops, self.running = stops, running
         self.endings = tuple(endings)
-        #: The rollout that would end, as a sentence; empty: none, or none that is paused for somebody else.
+        #: What would end of somebody else's, a paused rollout or what is run by hand, as a sentence; empty: nothing.
         self.paused = paused
+
+    def unsized(self, shown: Callable[[str], bool]) -> NotConfirmed:
+        """As it is told to whoever does not see all of the farm, but the jobs that are ``shown``: not of how many."""
+        sentence = str(self).replace(_of(self.stops, self.running), _of(self.stops, 0))
+        return NotConfirmed(sentence, self.stops, 0, [one for one in self.endings if shown(one.job)], self.paused)
 
 
 def refusal(
@@ -131,27 +147,27 @@ def refusal(
     running: int,
     ended: Sequence[Key],
     renewed: Sequence[Key],
-    rollout: str = "",
+    besides: str = "",
 ) -> Optional[NotConfirmed]:
     """Why a request does not end these at once, and start anew the ``renewed``; None: it may.
 
     ``agreed`` is what whoever asks has said, None where nothing; ``most`` what is ended unasked, of so many that are ``running``;
-    ``rollout`` the sentence of what it ends besides, which is asked about whatever the number is.
+    ``besides`` the sentence of what it ends besides, which is asked about whatever the number is.
     """
     count = len(ended) + len(renewed)
     if count <= (most if agreed is None else agreed):
-        if agreed is not None or not rollout:
+        if agreed is not None or not besides:
             return None
-        return NotConfirmed(f"not done: {rollout}; if that is meant, give --yes", count, running, paused=rollout)
+        return NotConfirmed(f"not done: {besides}; if that is meant, give --yes", count, running, paused=besides)
     groups = [*_grouped(ended, False), *_grouped(renewed, True)]
     words = some([group.words() for group in groups], "; ", 300)
     more = "" if agreed is None else f", more than the {agreed} agreed to"
-    also = f"{rollout}; and " if rollout and agreed is None else ""
+    also = f"{besides}; and " if besides and agreed is None else ""
     sentence = (
-        f"not done: {also}this ends {count} of {running} running programs at once{more} ({words}): if that is meant, give "
+        f"not done: {also}this ends {_of(count, running)} at once{more} ({words}): if that is meant, give "
         f"--stops {count}, or --yes"
     )
-    return NotConfirmed(sentence, count, running, groups, rollout if also else "")
+    return NotConfirmed(sentence, count, running, groups, besides if also else "")
 
 
 def _grouped(keys: Iterable[Key], again: bool) -> Iterable[Ending]:

@@ -10,6 +10,9 @@ class DaqschedError(Exception):
 
     exit_code = 1
 
+    #: It is about what was asked alone, and about nothing of the farm.
+    of_request = False
+
     @property
     def lines(self) -> Sequence[str]:
         """What is shown of it, each as a line of its own: one sentence."""
@@ -24,6 +27,8 @@ class UserError(DaqschedError):
 
 class MatchesNothing(UserError):
     """Words of a selection mean nothing that who asks may see: it names them, and what is near and may be seen."""
+
+    of_request = True
 
 
 class JobError(UserError):

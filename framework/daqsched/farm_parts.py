@@ -13,7 +13,7 @@ from typing import Any, Callable
 from msgspec import structs
 
 from daqsched.confirm import EndLimit
-from daqsched.errors import UserError
+from daqsched.errors import MatchesNothing, UserError
 from daqsched.limits import shown
 from daqsched.select import Idle, hint, selection
 from daqsched.spec import FORWARDER, JobSpec, LoggingSpec, PartSpec, Spec
@@ -148,7 +148,7 @@ def theirs(
             del others[job.name]
     lost = [word for word in idle.words if word not in ("*", FORWARDER)]
     if lost:
-        raise UserError(
+        raise MatchesNothing(
             f"--take {lost[0]} matches no job of the file{hint(lost, [(job.name, '') for job in new.jobs])}"
         )
     if refused:

@@ -235,7 +235,7 @@ _ALL = (
     _change(
         "/restart",
         "restart guard",
-        "the same programs anew, batch by batch",
+        "the same programs anew, batch by batch; `rejected`: what is not started anew of what was named, and why",
         protocol.RestartRequest,
         protocol.RolloutAnswer,
         _ROLLOUT,
@@ -335,7 +335,7 @@ _ALL = (
     _get(
         "/audit",
         "audit",
-        "lines of the audit file and of those that were set aside, the newest first, 1,000 at most and 4 MiB; `next`: "
+        "lines of the audit file and of rotated ones, the newest first, 1,000 at most and 4 MiB; `next`: "
         "the `until` that goes on with older ones (also behind an empty answer), 0 at the end",
         protocol.AuditAnswer,
         Parameter("since", "TIME", "number", "not older"),

@@ -183,14 +183,23 @@ class Preflight:
         until: float,
         asked: Mapping[str, tuple[Question, ...]],
         not_asked: dict[str, str],
+        known_as: tuple[str, ...] = (),
     ) -> None:
         self.user, self.began, self.until, self.not_asked = user, began, until, not_asked
+        #: All that rules call who asked.
+        self.known_as = known_as
         self.asks = {host: HostQuery(host, what) for host, what in asked.items()}
 
     @property
     def over(self) -> bool:
         """Whether all have answered, or never will."""
         return all(ask.over for ask in self.asks.values())
+
+    @property
+    def about(self) -> frozenset[tuple[str, str]]:
+        """The jobs that it asks for, with their hosts; empty: none was found."""
+        asked = ((job, host) for host, ask in self.asks.items() for one in ask.questions for job in one.jobs)
+        return frozenset([*asked, *((job, "") for job in self.not_asked)])
 
     def answer(self, why_waiting: Callable[[HostQuery], str]) -> PreflightFindings:
         """All that is known, hosts that are alike in one."""

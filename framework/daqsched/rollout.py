@@ -278,10 +278,16 @@ def holds_for_another(rollout: Rollout, user: str) -> bool:
     return rollout.state == "paused" and (rollout.user != user or by_another)
 
 
+def called(rollout: Rollout) -> str:
+    """``rollout 4 of part hlt by bob (new trigger)``."""
+    part = f" of part {rollout.part}" if rollout.part else ""
+    return f"rollout {rollout.number}{part} by {rollout.user}{f' ({rollout.message})' if rollout.message else ''}"
+
+
 def in_the_way(rollout: Rollout, its: Collection[str], jobs: Collection[str], strategy: Strategy | None) -> str:
     """Why a rollout that is under way and changes the jobs ``its`` would have to end for a change of only these ``jobs``, by
     batches where there is a ``strategy``; empty: it need not."""
-    whose, state, ways = f"rollout {rollout.number} by {rollout.user}", "is under way", "wait for its end"
+    whose, state, ways = called(rollout), "is under way", "wait for its end"
     if rollout.state == "paused":
         state, ways = f"is paused, {rollout.why},", "first `daqsched rollout resume`"
     common = sorted(set(its).intersection(jobs))

@@ -36,7 +36,8 @@ def words_for(keys: Iterable[tuple[str, str]]) -> str:
     hosts: dict[str, list[str]] = {}
     for job, host in keys:
         hosts.setdefault(job, []).append(host)
-    found = [f"{job}@{one}" for job, its in list(hosts.items())[:MOST_TOLD] for one in fold(its).split(", ")]
+    some = list(hosts.items())[:MOST_TOLD]
+    found = [f"{job}@{one}" if one else job for job, its in some for one in fold(its).split(", ")]
     return shlex.join(found)
 
 

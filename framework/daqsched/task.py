@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from math import ceil
 from typing import Literal, Mapping, Optional
 
 import msgspec
@@ -37,6 +39,20 @@ ENDED = frozenset(
         "TASK_GONE_BY_OPERATOR",
     ]
 )
+
+
+_LAUNCHED = re.compile(r"\.([0-9a-f]{9,13})-[0-9a-f]{8}\Z")
+
+
+def launch_mark(now: float, chance: str) -> str:
+    """What a task's id ends with: when it was launched, in milliseconds and never too early, and 8 hexadecimal digits of chance."""
+    return f"{ceil(now * 1000):x}-{chance}"
+
+
+def launched_at(task_id: str) -> float:
+    """When that task was launched, by its id; 0: it does not say."""
+    found = _LAUNCHED.search(task_id)
+    return int(found[1], 16) / 1000 if found is not None else 0.0
 
 
 class Task(msgspec.Struct, omit_defaults=True, gc=False):
@@ -95,6 +111,17 @@ class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
     #: It comes back by itself then.
     until: float
     message: str = ""
+
+
+class Owned(msgspec.Struct, frozen=True):
+    """Whose a job is, and since when."""
+
+    #: Seconds since the epoch.
+    since: float
+    #: A digest of its owner and its part, on all of its hosts.
+    mark: str
+    #: Others are known to have had a job of that name before.
+    taken: bool = False
 
 
 class Borrow(msgspec.Struct, frozen=True):

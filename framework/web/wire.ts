@@ -133,6 +133,7 @@ export interface RightsAnswer {
 export interface Row {
   behind?: number;
   blocked?: boolean;
+  borrowed?: string;
   desired?: boolean;
   held?: boolean;
   host: string;
@@ -159,7 +160,9 @@ export interface Selected {
   forwarders?: number;
   others?: number;
   rejected?: [string, string, string][];
+  running?: number;
   waiting?: [string, string, string][];
+  which?: string;
 }
 
 export interface StandbyCopied {

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from builders import job
 from daqsched.cli import main
 from daqsched.engine.commands import Revision
+from daqsched.offline import opened
 from daqsched.spec import Spec
 from daqsched.store.backup import contents_of
-from daqsched.store.offline import opened
 from daqsched.task import Hold, Record, Task
 from zoo import Zoo
 

@@ -14,9 +14,8 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import ConnectionLoss
 
-from daqsched import backends
+from daqsched import backends, offline
 from daqsched.errors import Deposed, Refused, UserError
-from daqsched.store import offline
 from daqsched.store.coordination import Card, Coordination, Election, Session
 from daqsched.store.zookeeper.coordination import ZooKeeperCoordination
 from daqsched.store.zookeeper.place import ZooKeeperPlace

@@ -14,6 +14,7 @@ from typing import Optional
 import pytest
 
 from builders import job
+from daqsched import offline
 from daqsched.client import Client
 from daqsched.errors import DaqschedError, Unreachable
 from daqsched.mesos.outgoing import Framework
@@ -24,7 +25,6 @@ from daqsched.serve.ensemble import Candidate
 from daqsched.serve.peers import Identity
 from daqsched.serve.term import Options
 from daqsched.spec import Spec
-from daqsched.store import offline
 from daqsched_executor.contract.forwarding import Access
 from fake_master import Master, status
 from memory_coordination import NAME, MemoryCoordination, MemoryService

@@ -22,7 +22,7 @@ from daqsched.store.backup import pack
 from daqsched.store.base import Contents, head_of, record_bytes
 from daqsched.task import Record
 from daqsched.views.plan import Plan
-from daqsched_executor.forward import main as forward
+from daqsched_executor.forward.command import main as forward
 from foreign import HARMLESS, HOSTILE, daemon, look, made, shown
 from verbs import verbs
 

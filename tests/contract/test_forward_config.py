@@ -171,6 +171,6 @@ def test_status_says_since_when_elasticsearch_does_not_answer(elastic: FakeElast
 
 def test_a_yaml_reader_is_imported_only_for_a_yaml_file() -> None:
     """Of thousands of forwarders few have one."""
-    code = "import sys, daqsched_executor.forward; print(sorted({'yaml', 'ssl'} & set(sys.modules)))"
+    code = "import sys, daqsched_executor.forward.command; print(sorted({'yaml', 'ssl'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=20)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

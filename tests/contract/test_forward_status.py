@@ -65,7 +65,7 @@ def fail(work: str, spool: Path) -> subprocess.CompletedProcess[str]:
     """A forwarder with an input of each kind whose ``work`` fails at once."""
     program = f"""
 import sys
-from daqsched_executor.forward import main
+from daqsched_executor.forward.command import main
 from daqsched_executor.forward.inputs.journald import JournalReader
 from daqsched_executor.forward.inputs.sockets import Receiver
 from daqsched_executor.forward.loop import Forwarder

@@ -276,7 +276,7 @@ def test_who_may_apply_what_would_be_new_is_shown_it_and_no_hidden_name(door: Do
     (found,) = json.loads(said(door, "proposals", "--json").output)["waiting"]
     assert found["only"] == ["fresh"] and said(door, "proposals", "1").exit_code == 6
     door.come("expert")
-    assert json.loads(said(door, "proposals", "--json").output)["waiting"][0]["only"] == ["fresh", "readout"]
+    assert json.loads(said(door, "proposals", "--json").output)["waiting"][0]["only"] == ["readout"]
     door.come("admin")
     assert said(door, "reject", "1", "-m", "no").exit_code == 0
     for group, told in (("expert", 1), ("other", 0)):

@@ -20,11 +20,12 @@ PIPE = "sets a flag, and writes to a pipe that makes nobody wait"
 
 #: Every handler of ours, as it stands there.
 HANDLERS = {
-    ("executor/daqsched_executor/forward/__init__.py", "lambda number, frame: stopped.append(number)"): APPENDS,
-    ("executor/daqsched_executor/forward/__init__.py", "lambda number, frame: forwarder.stop()"): QUEUE,
+    ("executor/daqsched_executor/forward/command.py", "lambda number, frame: stopped.append(number)"): APPENDS,
+    ("executor/daqsched_executor/forward/command.py", "lambda number, frame: forwarder.stop()"): QUEUE,
     ("executor/daqsched_executor/machine/side_command.py", "lambda number, frame: arrived.append(number)"): APPENDS,
     ("executor/daqsched_executor/run/loop.py", "_nothing"): NOTHING,
     ("executor/daqsched_executor/run/output_probe.py", "too_long"): "raises, out of a search in a fork",
+    ("framework/daqsched/cli/borrow.py", "leave"): ENDS,
     ("framework/daqsched/cli/audit.py", "lambda number, frame: end.put(number)"): QUEUE,
     ("framework/daqsched/serve/ensemble.py", "lambda signum, frame: candidate.stop()"): QUEUE,
     ("framework/daqsched/serve/start.py", "stop"): QUEUE,

@@ -15,6 +15,7 @@ from builders import job, offer
 from daqsched.cli import main
 from daqsched.cli.completion import states_offered
 from daqsched.engine import events
+from daqsched.errors import UserError
 from daqsched.spec import FORWARDER, ForwarderSpec, Spec
 from daqsched_executor.contract import Exit, Report
 from served import Serve
@@ -85,7 +86,11 @@ def test_start_counts_nothing_that_waits_for_a_persons_word(serve: Serve, run: R
     )
     run("aside", "hlt03", "--for", "1h")
     said = run("start", "evb", "readout")
-    assert "1 may run" in said and "is set aside by" in said and "`daqsched return hlt03` ends that" in said
+    assert (
+        "None was started: 1 ran already" in said
+        and "is set aside by" in said
+        and "`daqsched return hlt03` ends that" in said
+    )
 
 
 def test_what_can_not_be_reached_is_told_with_what_happens_and_when(serve: Serve, run: Run) -> None:
@@ -114,7 +119,7 @@ def test_what_can_not_be_reached_is_told_with_what_happens_and_when(serve: Serve
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_RUNNING", uuid="u"))
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="u"))
     serve.settle()
-    assert "2 may run; `daqsched status '*'` shows them." in run("start", "*")
+    assert "2 may run: readout@hlt01, evb@hlt01; `daqsched status '*'` shows them." in run("start", "*")
     serve.daemon.put(events.Disconnected())
     said = run("start", "*")
     assert "None may run yet" in said and "does not start now, as there is no connection to the master m:5050" in said
@@ -137,7 +142,7 @@ def test_start_says_what_waits_for_another_that_somebody_stopped(serve: Serve, r
     said = run("start", "ro", "evb")
     assert "ro@hlt01 waits for nsm on hlt01" in said and "; `daqsched start nsm` lets that run" in said
     assert "2 may run" in said, "what waits for the end of what still runs elsewhere needs no word"
-    assert "3 may run" in run("start", "nsm", "ro")
+    assert "2 may run: nsm@hlt01, ro@hlt01; " in run("start", "nsm", "ro")
     run("aside", "hlt02", "--for", "1h", "--yes")
     said = run("start", "ro@hlt02")
     assert "None may run yet" in said and "hlt02 is set aside by" in said
@@ -218,7 +223,7 @@ def test_borrow_of_a_job_with_a_terminal_says_what_types_into_it(
     serve: Serve, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command itself does not."""
-    monkeypatch.setattr("daqsched.cli.borrow._follow", lambda *rest: "exit code 0")
+    monkeypatch.setattr("daqsched.cli.borrow.HandRun.follow", lambda run: "exit code 0")
     serve.client.apply(Spec(jobs=(job("ioc", console=True), job("plain"))))
     run("aside", "hlt01", "--for", "1h")
     assert "`daqsched console ioc@hlt01` does" in run("borrow", "hlt01", "ioc")
@@ -525,6 +530,10 @@ def test_a_restart_of_what_is_stopped_says_that_it_stays_so(serve: Serve, run: R
     assert f"nothing was restarted: {why}" in run("restart", "readout", status=5)
     said = run("restart", "*", "--yes")
     assert why in said and "ollout 1 of a restart" in said and "1 instance on 1 host" in said
+    run("rollout", "abort")
+    run("hold", "evb")
+    said = run("restart", "*", status=5)
+    assert f"nothing was restarted: {why}; 1 other is stopped or held, too" in said
     assert "nothing that runs matches nosuch" in run("restart", "nosuch", status=2)
 
 
@@ -534,7 +543,8 @@ def test_a_second_stop_keeps_the_first_one_s_reason(serve: Serve, run: Run) -> N
     serve.daemon.put(events.Held((("readout", "hlt01"),), "alice", "cabling"))
     said = run("stop", "*", "-m", "mine")
     assert "1 told to stop; " in said and "readout@hlt01 was stopped by alice: cabling" in said
-    assert "None was told to stop." in run("stop", "readout", "-m", "mine")
+    said = run("stop", "readout", "-m", "mine", status=5)
+    assert "was stopped by alice: cabling, and that stays so" in said
     (task,) = (one for one in serve.edge.launched() if one.startswith("readout@"))
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="k"))
     serve.settle()
@@ -549,7 +559,7 @@ def test_what_is_told_to_stop_counts_forwarders_and_says_so(serve: Serve, run: R
     assert "2 told to stop, with 1 forwarder of lines; `daqsched start '*'`" in run("stop", "*")
     assert "1 told to stop; " in run("stop", "readout")
     serve.daemon.put(events.Registered("fw", "m:5050"))
-    assert "2 may run, with 1 forwarder of lines; " in run("start", "*")
+    assert "2 may run, with 1 forwarder of lines: readout@hlt01; " in run("start", "*")
 
 
 def test_borrow_with_its_words_swapped_says_which_comes_first(serve: Serve, run: Run) -> None:
@@ -575,3 +585,100 @@ def test_an_order_that_nobody_took_says_so_and_has_a_status_of_its_own(serve: Se
         or "no snooze was ended" in said
         or "no checks are snoozed" in said
     )
+
+
+def test_a_second_person_hears_whose_it_is(serve: Serve, run: Run) -> None:
+    """What another one has stopped or set aside is not called stopped, held, given back or set aside."""
+    launched(serve, "readout", "evb")
+    serve.daemon.put(events.Held((("readout", "hlt01"),), "games", "beam"))
+    serve.daemon.put(events.PutAside(("hlt01",), "games", 4e9, "card", agreed=9))
+    for verb in ("stop", "hold"):
+        said = run(verb, "readout", status=5)
+        assert "readout@hlt01 was stopped by games: beam, and that stays so: nothing of yours was noted" in said
+        assert "lets them run again" not in said
+    for words in (["return", "hlt01"], ["aside", "hlt01", "--for", "2h"]):
+        said = run(*words, status=5)
+        assert "hlt01 is set aside by games for" in said and f"`daqsched {words[0]} --all hlt01" in said
+    assert "--for 120m` sets aside what is set aside by others, too" in said
+    run("aside", "--all", "hlt01", "--for", "2h", "-m", "mine")
+    assert "hlt01 root" in run("aside")
+    serve.daemon.put(events.PutAside(("hlt01",), "games", 4e9, everyones=True))
+    assert "Given back" in run("return", "--all", "hlt01")
+
+
+def test_a_return_that_ends_what_another_one_runs_by_hand_names_it(serve: Serve, run: Run) -> None:
+    """It is asked about whatever their number is."""
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.client.apply(Spec(jobs=(job("readout"),)))
+    serve.client.aside(["hlt01"], 4e9, "")
+    serve.daemon.put(events.Borrowed("readout", "hlt01", "games"))
+    said = run("return", "hlt01", status=5)
+    assert "not done: this ends readout@hlt01, which is run by hand by games; if that is meant, give --yes" in said
+    assert "Given back" in run("return", "hlt01", "--yes")
+
+
+def test_start_names_what_begins_and_counts_nothing_that_ran(serve: Serve, run: Run) -> None:
+    """And begins nothing that waits for a first start by hand unless its job is named."""
+    serve.daemon.put(events.Registered("fw", "m:5050"))
+    serve.client.apply(
+        Spec(jobs=(job("readout"), job("evb"), job("tune", start="manual"), job("tune2", start="manual")))
+    )
+    serve.daemon.put(events.OffersArrived((offer(),)))
+    serve.settle()
+    for task in serve.edge.launched():
+        serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_RUNNING", uuid="u"))
+    serve.settle()
+    run("stop", "evb", "--yes")
+    for words in ("*", "@hlt01", "*@hlt01"):
+        run("stop", "evb", "--yes")
+        said = run("start", words)
+        assert ": evb@hlt01" in said and "`daqsched start tune@hlt01` is that" in said and "tune, " not in said
+        assert "1 ran already, or was being started." in said
+    assert "1 may run: tune@hlt01; `daqsched status tune`" in run("start", "tune")
+    assert ", tune2@hlt01; " in run("start", "tune2*", "@hlt01")
+    assert "None was started: 1 ran already" in run("start", "readout@hlt01")
+
+
+def test_what_was_stopped_and_left_the_farm_is_told_by_plan_and_can_be_started(
+    serve: Serve, run: Run, tmp_path: Path
+) -> None:
+    """It comes back stopped, and nobody has to remember who did that."""
+    launched(serve, "readout", "arch")
+    serve.daemon.put(events.Held((("arch", "hlt01"),), "games", "disk"))
+    (task,) = (one for one in serve.edge.launched() if one.startswith("arch@"))
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="u"))
+    serve.client.apply(Spec(jobs=(job("readout"),)))
+    file = tmp_path / "jobs.py"
+    file.write_text(
+        "from daqsched import Job\njobs = [Job(n, '/bin/true', hosts='hlt01') for n in ('readout', 'arch')]\n"
+    )
+    stays = "arch@hlt01 was stopped by games: disk, and stays so until `daqsched start`."
+    assert stays in run("plan", file, status=6)
+    assert "arch@hlt01 was stopped by games: disk: `daqsched start --all arch@hlt01`" in run(
+        "start", "arch@hlt01", status=5
+    )
+    said = run("start", "arch@hlt01", "--all")
+    assert "None may run yet." in said and "arch@hlt01 is not in the farm: it starts when a job file names it" in said
+    assert stays not in run("plan", file, status=6)
+    assert "no job matches arch@hlt01" in run("start", "arch@hlt01", status=2)
+
+
+def test_an_empty_file_of_a_part_that_has_no_jobs_is_a_mistake(serve: Serve, run: Run, tmp_path: Path) -> None:
+    """It would stop nothing, and another part was meant; and there is no revision 0 to go back to."""
+    file = tmp_path / "jobs.py"
+    file.write_text("from daqsched import Job\nfarm = 'hlt'\njobs = [Job('readout', '/bin/true', hosts='hlt01')]\n")
+    run("apply", file, "--no-wait")
+    for name, meant in (("hIt", "did you mean hlt?"), ("xyzzy", "there is part hlt"), ("", "there is part hlt")):
+        file.write_text(f"from daqsched import Job\n{f'farm = {name!r}' if name else ''}\njobs = []\n")
+        whose = f"part {name}" if name else "the part without a name"
+        why = f"there are no jobs of {whose}, and a file without jobs would stop nothing: {meant}"
+        assert why in run("plan", file, status=2)
+        assert why in run("apply", file, "--allow-empty", "--yes", status=2)
+        assert why in run("apply", file, status=2)
+    file.write_text("from daqsched import Job\nfarm = 'hlt'\njobs = []\n")
+    assert "would stop all of part hlt" in run("apply", file, status=5)
+    run("plan", file, status=6)
+    run("apply", file, "--allow-empty", "--yes")
+    assert "0 is not in the range x>=1" in run("rollback", "0", "--yes", status=2)
+    with pytest.raises(UserError, match="there is no revision 0"):
+        serve.client.rollback(0, "", None, 99, None, True)

@@ -29,7 +29,7 @@ PURE = {
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
     " credential_steps demand desired desired_spec documents durations effects endings engine events executor_rules farm farm_state"
-    " hold_steps incidents instance invariants leases logbook_steps machine match namesake_steps namesakes offers"
+    " hold_steps incidents instance invariants job_owners leases logbook_steps machine match namesake_steps namesakes offers"
     " operator_commands permission preflight_state preflight_steps proposal_steps reasons reconciling"
     " reconciling_state repeats resources restoring rollout_requests rollout_restoring rollout_state"
     " rollout_steps shown start_order starts stop_order superseded tasks tense time_steps transitions verdict",
@@ -322,7 +322,9 @@ LAYERS = (
     "jobfile engine",
     "views",
     "protocol problems operations openapi authority passwords saved_logins exchange remote daemon_connection client",
-    "backends store mesos logs zookeeper_client",
+    "store mesos logs zookeeper_client",
+    "backends",
+    "offline",
     "serve terminal",
     "cli",
 )
@@ -462,18 +464,18 @@ def test_port_numbers_are_reckoned_with_in_one_module() -> None:
     assert found == {"ports.py"}
 
 
-#: The forwarder in the direction in which bytes flow: a folder imports only those before it. What is in none puts all together.
-FLOW = "disk journal documents forms streams delivery status inputs".split()
+#: The folders of the forwarder: each imports only those before it. What is in none puts all together.
+FORWARD_LAYERS = "disk journal documents forms streams delivery status inputs".split()
 
 
-def test_arrows_of_the_forwarder_point_against_the_flow() -> None:
-    """Each folder has its place in `FLOW`; a folder knows nothing of `forward`'s own modules, which use all of them."""
+def test_arrows_of_the_forwarder_point_one_way() -> None:
+    """Each folder has its place in `FORWARD_LAYERS`; a folder knows nothing of `forward`'s own modules, which use all of them."""
     forward = EXECUTOR / "forward"
-    assert {path.name for path in forward.iterdir() if (path / "__init__.py").is_file()} == set(FLOW)
-    for at, name in enumerate(FLOW):
+    assert {path.name for path in forward.iterdir() if (path / "__init__.py").is_file()} == set(FORWARD_LAYERS)
+    for at, name in enumerate(FORWARD_LAYERS):
         for path in (forward / name).rglob("*.py"):
             theirs = [file.relative_to(forward).parts[0] for file in ours(path) if forward in file.parents]
-            assert set(theirs) <= set(FLOW[: at + 1]), f"{path} imports {theirs}"
+            assert set(theirs) <= set(FORWARD_LAYERS[: at + 1]), f"{path} imports {theirs}"
 
 
 #: All packages of both programs.

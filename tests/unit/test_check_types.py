@@ -14,6 +14,7 @@ import pytest
 
 from daqsched.errors import JobFileError
 from daqsched.fill import payload
+from daqsched.jobfile.check_rules import _OF_ANY_TYPE
 from daqsched.jobfile.checks import CHECK_WORDS
 from daqsched.jobfile.checks import Check as Word
 from daqsched.jobfile.conflicts import check
@@ -250,6 +251,14 @@ def test_each_type_is_in_all_tables_and_has_what_its_way_needs() -> None:
         assert set(type.fields) <= known
         spelled = {field.name for field in fields(words[kind])}
         assert {WORDS.get(field, field) for field in type.fields} == spelled - any_type - {"name"}, kind
+
+
+def test_a_field_without_a_rule_of_its_type_has_one_of_any_type() -> None:
+    """None in a type's entry means the rule of any type: without one the field would have none, in silence."""
+    for kind, type in CHECK_TYPES.items():
+        without = {field for field, rule in type.fields.items() if rule is None}
+        assert without <= set(_OF_ANY_TYPE), kind
+    assert set(_OF_ANY_TYPE) == {field.name for field in fields(Check)} - {"kind", "name"}
 
 
 # ---------------------------------------------------------------------------------- nothing else knows

@@ -21,7 +21,7 @@ from daqsched.preflight import Question
 from daqsched.rights.tokens import Token
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.spec import EMPTY, FORWARDER, ForwarderSpec, JobSpec, Spec
-from daqsched_executor.contract import OperatorCommand, Probe
+from daqsched_executor.contract import OperatorCommand, Probe, Report
 
 FAR = 1e9
 HOSTS = tuple(f"hlt{number:02d}" for number in range(1, 13))
@@ -364,3 +364,15 @@ def test_what_is_no_bound_is_refused(text: str) -> None:
         parse(text)
     with pytest.raises(JobError, match="must be 0 or more"):
         check(EndLimit(programs=-1))
+
+
+def test_what_waits_out_a_back_off_is_no_running_program() -> None:
+    """It ends nothing that anybody has, and is not among those that run."""
+    world = farm()
+    for key in READOUT[:9]:
+        backs_off = Report("backoff", until=world.now + 60.0).to_json()
+        world.report(world.task_of(*key), by_executor=True, data=backs_off)
+    world.say(events.Held(READOUT, "bob", agreed=2))
+    assert isinstance(world.verdict, NotConfirmed) and (world.verdict.stops, world.verdict.running) == (3, 3)
+    world.say(events.RestartAsked(READOUT, "bob", "", AT_ONCE, agreed=3))
+    assert isinstance(world.verdict, Accepted)

@@ -109,7 +109,9 @@ def test_a_start_of_what_runs_does_nothing() -> None:
 
 def test_a_start_keeps_no_message() -> None:
     """What it says to the engine has no place for one."""
-    assert {field.name for field in msgspec.structs.fields(events.Released)} == {"keys", "user", "everyones", "anyway"}
+    assert {field.name for field in msgspec.structs.fields(events.Released)} == {
+        *("keys", "user", "everyones", "anyway", "unnamed")
+    }
 
 
 def test_an_executor_that_is_not_root_starts_nobody_else() -> None:

@@ -17,7 +17,7 @@ from daqsched.spec import JobSpec
 from daqsched.task import Hold
 from daqsched.views.rows import as_desired
 from daqsched.views.why import explanations
-from daqsched_executor.contract import Report
+from daqsched_executor.contract import OperatorCommand, Report
 
 HERE, THERE = ("readout", "hlt01"), ("readout", "hlt02")
 
@@ -170,6 +170,28 @@ def test_a_hold_that_is_lifted_before_the_end_leaves_no_trace() -> None:
     assert sorted(task.partition(".")[0] for task in world.tasks) == ["readout@hlt01", "readout@hlt02"]
 
 
+def test_what_somebody_has_stopped_that_has_no_machine_yet_stays_theirs() -> None:
+    """As what has one; it is told beside what is done, and refused alone, and whoever says that it is for all ends it."""
+    world = running()
+    world.apply(job(hosts="hlt[01-02]"), job("probe", "", attributes={"rack": "r1"}))
+    nowhere = ("probe", "")
+    world.say(events.Held((nowhere,), "alice", "cabling"))
+    theirs = ((*nowhere, "was stopped by alice: cabling"),)
+    for event in (events.Held((nowhere, HERE), "bob"), events.Released((nowhere, HERE), "bob")):
+        world.say(event)
+        assert isinstance(world.verdict, Accepted) and (world.verdict.keys, world.verdict.rejected) == ((HERE,), theirs)
+    for event in (events.Held((nowhere,), "bob"), events.Released((nowhere,), "bob")):
+        world.say(event)
+        assert isinstance(
+            world.verdict, Refused
+        ) and "probe was stopped by alice: cabling: `daqsched start --all probe`" in str(world.verdict)
+    assert world.engine.holds[nowhere].user == "alice"
+    world.say(events.OperatorCommanded((nowhere, HERE), OperatorCommand("1", "retry", "bob")))
+    assert isinstance(world.verdict, Accepted) and (*nowhere, "has found no machine yet") in world.verdict.rejected
+    world.say(events.Released((nowhere,), "bob", everyones=True))
+    assert isinstance(world.verdict, Accepted) and nowhere not in world.engine.holds
+
+
 def test_a_rolling_restart_leaves_what_is_held_alone() -> None:
     """And is refused where there is nothing else."""
     world = running()
@@ -308,3 +330,72 @@ def test_who_holds_what_has_ended_is_told_once() -> None:
     world.report(world.task_of("readout", "hlt01"), "TASK_FAILED", message=words, by_executor=True, data=report)
     (row,) = [row for row in world.rows() if (row.job, row.host) == HERE]
     assert row.reason == "held by alice: looking; exit code 3 after 2.0 s"
+
+
+@pytest.mark.parametrize("spares", [False, True], ids=["stop", "hold"])
+def test_a_stop_of_what_only_others_have_stopped_is_refused(spares: bool) -> None:
+    """Nothing is kept of whoever asks, and a yes would be false; of a job that has no machine yet, too."""
+    world = farm()
+    world.say(events.Held((HERE,), "bob", "beam", spares=spares))
+    said = "readout@hlt01 was stopped by alice: cabling, and that stays so: nothing of yours was noted, and "
+    assert isinstance(world.verdict, Refused) and str(world.verdict).startswith(said)
+    assert "`daqsched start --all readout@hlt01` would let run what others have stopped" in str(world.verdict)
+    world.apply(job("gpu", "", attributes={"rack": "r9"}))
+    world.say(events.Held((("gpu", ""),), "alice"))
+    world.say(events.Held((("gpu", ""),), "bob", spares=spares))
+    assert isinstance(world.verdict, Refused) and "gpu was stopped by alice, and that stays so" in str(world.verdict)
+    world.say(events.Released((("gpu", ""),), "bob"))
+    assert isinstance(world.verdict, Refused) and world.engine.holds["gpu", ""].user == "alice"
+    assert "`daqsched start --all gpu` lets run what others have stopped, too" in str(world.verdict)
+    world.say(events.Released((("gpu", ""),), "bob", everyones=True))
+    assert isinstance(world.verdict, Accepted) and ("gpu", "") not in world.engine.holds
+
+
+def test_what_was_stopped_and_has_left_the_farm_may_be_started() -> None:
+    """It runs when it is back; by another person only where that is said."""
+    world = farm()
+    world.apply(job("other", "hlt01"))
+    turn(world)
+    assert HERE in world.engine.holds
+    world.say(events.Released((HERE,), "bob"))
+    assert isinstance(world.verdict, Refused) and "was stopped by alice: cabling" in str(world.verdict)
+    world.say(events.Released((HERE, ("other", "hlt01")), "alice"))
+    verdict = world.verdict
+    assert isinstance(verdict, Accepted) and HERE in verdict.keys and HERE not in world.engine.holds
+    assert (*HERE, "is not in the farm: it starts when a job file names it again") in verdict.waiting
+    world.apply(job(hosts="hlt[01-02]"))
+    turn(world)
+    assert "readout@hlt01" in [task.partition(".")[0] for task in world.tasks]
+
+
+def test_a_start_counts_what_begins_and_not_what_runs() -> None:
+    """And what waits for its first start by hand begins where its job was named."""
+    world = World()
+    world.machines = {"hlt01": {}}
+    world.start(job("readout"), job("monitor"), job("tune", start="manual"))
+    keys = tuple((name, "hlt01") for name in ("readout", "monitor", "tune"))
+    tune = keys[2]
+    world.say(events.Held((keys[1],), "bob"))
+    world.say(events.Released(keys, "bob", unnamed=(tune,)))
+    verdict = world.verdict
+    assert isinstance(verdict, Accepted) and (verdict.keys, verdict.running) == ((keys[1],), 1)
+    assert verdict.rejected == ((*tune, "waits for its first start by hand: `daqsched start tune@hlt01` is that"),)
+    world.say(events.Released((tune,), "bob", unnamed=(tune,)))
+    assert isinstance(world.verdict, Refused) and "`daqsched start tune@hlt01` is that" in str(world.verdict)
+    world.say(events.Released((tune,), "bob"))
+    assert isinstance(world.verdict, Accepted) and world.verdict.keys == (tune,)
+
+
+def test_what_depends_on_a_stopped_one_is_what_would_not_start() -> None:
+    """On its host where it has one there; elsewhere all of a job's have to run."""
+    world = World()
+    world.machines = {"hlt01": {}, "hlt02": {}, "ctl": {}}
+    world.register()
+    world.apply(job("nsm", "hlt[01-02]"), job("ro", "hlt[01-02]", after=("nsm",)), job("rc", "ctl", after=("ro",)))
+    for _ in range(4):
+        turn(world)
+    for host in ("hlt01", "hlt02"):
+        world.say(events.Held((("nsm", host),), "bob"))
+        assert isinstance(world.verdict, Accepted) and world.verdict.dependents == ("rc", f"ro@{host}")
+    world.say(events.Held((("nsm", "hlt01"), ("nsm", "hlt02")), "bob"))
+    assert isinstance(world.verdict, Accepted) and world.verdict.dependents == ("rc", "ro")

@@ -24,6 +24,7 @@ from daqsched.terminal.show_changes import story_lines, why_lines
 from daqsched.views.rows import Row, Story
 from daqsched.views.status import Tally, all_keys, rollout_mark, rows, still_away
 from daqsched.views.why import explanations, untold
+from daqsched_executor.contract import Report
 
 
 def printed(what: Any, width: int = 250) -> list[str]:
@@ -212,3 +213,23 @@ def test_a_silence_has_a_length_for_whoever_looks_now_and_a_beginning_where_it_i
     """``since 31 s`` is no English."""
     assert Tense(131.0).since(100.0) == "for 31.0 s"
     assert Tense(131.0, kept=True).since(100.0) == "since 1970-01-01 00:01:40 UTC"
+
+
+def test_what_is_launched_anew_again_and_again_shows_how_it_ended() -> None:
+    """As what its executor starts again in place does: it runs, but is not well."""
+    world = World()
+    world.start(job())
+    for number in range(1, 4):
+        world.report(world.task_of("readout"), "TASK_FAILED", message="more memory than 64 MiB")
+        while not world.tasks:
+            world.wait(5.0)
+            world.offers()
+        begins = Report("running", since=world.now).to_json()
+        world.report(world.task_of("readout"), by_executor=True, data=begins)
+        (row,) = rows(world.engine, all_keys(world.engine), world.now)
+        again = f" ({number} in a row)" if number > 1 else ""
+        assert row.state == "RUNNING" and row.reason.startswith("last end: ") and row.reason.endswith(again), row
+        assert "more memory than 64 MiB" in row.reason
+    world.say(events.Released((("readout", "hlt01"),), "bob"))
+    (row,) = rows(world.engine, all_keys(world.engine), world.now)
+    assert "last end" not in row.reason, "somebody has seen it"

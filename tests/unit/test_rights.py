@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import typing
 from itertools import product
+from pathlib import Path
 from typing import Optional
 
 import msgspec
@@ -13,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import HAPPENED, World, job, turn
-from daqsched.engine import events
+from daqsched.engine import events, permission
 from daqsched.engine.permission import NEEDS
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, Refused
+from daqsched.operations import OPERATIONS
 from daqsched.preflight import Question, questions
 from daqsched.rights.grants import FARM, Grants, Target
 from daqsched.rights.principal import Principal
@@ -25,7 +28,7 @@ from daqsched.rights.tokens import Token
 from daqsched.rights.verbs import VERBS, Role
 from daqsched.rollout import Strategy
 from daqsched.spec import LoggingSpec, Spec
-from daqsched_executor.contract import OperatorCommand, Probe
+from daqsched_executor.contract import ORDER_KINDS, OperatorCommand, Probe
 
 FILE = """
 version: 1
@@ -242,6 +245,32 @@ def test_one_person_is_one_by_whatever_door() -> None:
         ([], ("x",)),
     ):
         assert grants(Principal("x", frozenset(names))).person == person, names
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_somebody_may_not_see_he_can_do_nothing_with(verb: str) -> None:
+    """Whatever its verbs are: a rule that takes `see` takes each."""
+    rules = 'version: 1\nrules: [{to: known, role: admin, logs: ["*"]}, {to: known, deny: see, on: "sc_*"}]'
+    has = Grants(read(rules, "r"), Principal("bob", frozenset(["unix:bob"])))
+    assert has.why_not(verb, Target("sc_p", "hlt01")) and not has.why_not(verb, Target("readout", "hlt01"))
+    assert not has.everywhere(verb) and not has.somewhere(verb)
+
+
+@pytest.mark.parametrize("field", ["owner", "part"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_nobody_knows_the_owner_of_is_given_by_no_rule_for_one_and_denied_by_each(verb: str, field: str) -> None:
+    """A job that is gone, or what was somebody else's before."""
+    who, gone = Principal("bob", frozenset(["unix:bob"])), Target("readout", "hlt01", forgotten=True)
+    lines = 'logs: ["*"]'
+
+    def why_not(*rules: str) -> str:
+        return Grants(read(f"version: 1\nrules: [{', '.join(rules)}]", "r"), who).why_not(verb, gone)
+
+    assert why_not(f"{{to: known, role: admin, {lines}, {field}: x}}")
+    assert not why_not(f"{{to: known, role: admin, {lines}}}")
+    assert why_not(f"{{to: known, role: admin, {lines}}}", f'{{to: known, deny: "*", {field}: x}}')
+    assert why_not(f"{{to: known, role: admin, {lines}}}", f'{{to: known, deny: see, {field}: x, on: "read*"}}')
+    assert not why_not(f"{{to: known, role: admin, {lines}}}", f'{{to: known, deny: "*", {field}: x, on: "other"}}')
 
 
 def test_a_deny_wins_and_is_named() -> None:
@@ -465,6 +494,75 @@ def test_each_event_that_people_cause_needs_a_right() -> None:
     assert set(NEEDS) == asked
     # of all jobs at once, which nobody here has: test_control.py
     assert {type(event) for event, _ in EVENTS} | {events.RolloutSteered, events.ControlTaken, *PROPOSALS} == asked
+
+
+#: What each event that people cause is asked by.
+ROUTES: dict[type, str] = {
+    events.JobsApplied: "/apply /rollback",
+    events.VariablesSet: "/set",
+    events.RestartAsked: "/restart",
+    events.RolloutSteered: "/rollout",
+    events.PutAside: "/aside",
+    events.Returned: "/return",
+    events.AgentChosen: "/replace",
+    events.Borrowed: "/borrow",
+    events.BorrowEnded: "/borrow",
+    events.Held: "/stop /hold",
+    events.Released: "/start",
+    events.TokenMade: "/token",
+    events.TokenRevoked: "/revoke",
+    events.NoteWritten: "/note",
+    events.ControlTaken: "/take",
+    events.ControlGiven: "/give",
+    events.ProposalMade: "/propose",
+    events.ProposalApproved: "/approve",
+    events.ProposalClosed: "/reject /withdraw",
+    events.PreflightAsked: "/preflight",
+    events.OperatorCommanded: "/order",
+}
+_CODE = ast.parse(Path(permission.__file__).read_text(encoding="utf-8"))
+_FUNCTIONS = {one.name: one for one in _CODE.body if isinstance(one, ast.FunctionDef)}
+_ENTRIES = next(
+    {ast.unparse(key): value for key, value in zip(one.value.keys, one.value.values) if key is not None}
+    for one in _CODE.body
+    if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == "NEEDS" and isinstance(one.value, ast.Dict)
+)
+
+
+def verbs_in(node: ast.AST) -> set[str]:
+    """The verbs that this code may ask for, or functions that it calls."""
+    found: set[str] = set()
+    for one in ast.walk(node):
+        name = ast.unparse(one.func) if isinstance(one, ast.Call) else one.id if isinstance(one, ast.Name) else ""
+        if isinstance(one, ast.Call) and name in ("Need", "_of", "_on_hosts"):
+            verb = one.args[0]
+            if isinstance(verb, ast.Name) and verb.id == "kind":
+                found |= {*ORDER_KINDS} - {"act"}
+            for value in [verb] if not isinstance(verb, ast.Name) else assigned(node, verb.id):
+                parts = [value.body, value.orelse] if isinstance(value, ast.IfExp) else [value]
+                found |= {str(part.value) for part in parts if isinstance(part, ast.Constant)}
+        elif name in _FUNCTIONS and name not in ("_of", "_on_hosts") and _FUNCTIONS[name] is not node:
+            found |= verbs_in(_FUNCTIONS[name])
+    return found
+
+
+def assigned(node: ast.AST, name: str) -> list[ast.expr]:
+    """What is assigned to that name in it."""
+    return [one.value for one in ast.walk(node) if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == name]
+
+
+@pytest.mark.once
+def test_each_route_names_the_verbs_that_its_events_need() -> None:
+    """Whoever reads the table of routes, or the page made of it, sees what `NEEDS` asks for: no more, no less."""
+    assert set(ROUTES) == set(NEEDS) and {f"events.{event.__name__}" for event in ROUTES} == set(_ENTRIES)
+    needed = {event: verbs_in(_ENTRIES[f"events.{event.__name__}"]) for event in ROUTES}
+    named = {one.path: set(one.verbs) for one in OPERATIONS.values() if one.verbs}
+    assert {path for paths in ROUTES.values() for path in paths.split()} == set(named)
+    for event, paths in ROUTES.items():
+        assert needed[event] and needed[event] <= set(VERBS), event
+        assert needed[event] <= {verb for path in paths.split() for verb in named[path]}, (event, paths)
+    for path, verbs in named.items():
+        assert verbs <= {verb for event in ROUTES if path in ROUTES[event].split() for verb in needed[event]}, path
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda one: f"{type(one[0]).__name__}")

@@ -11,13 +11,14 @@ import pytest
 from builders import HAPPENED, World, job, offer
 from daqsched.digests import digest
 from daqsched.engine import commands, events
+from daqsched.engine.engine import _HANDLERS
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, PreconditionFailed, Refused, UserError
 from daqsched.preflight import UNDER_WAY
 from daqsched.rights.tokens import Token
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.spec import EMPTY, Spec
-from daqsched_executor.contract import OperatorCommand
+from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
 
 HERE = ("readout", "hlt01")
 NOWHERE = ("nothing", "hlt01")
@@ -67,6 +68,11 @@ def rolling(world: World) -> None:
 
 def restarting(world: World) -> None:
     world.say(events.RestartAsked((HERE,), "bob"))
+
+
+def stopped(world: World) -> None:
+    """By eve; it has not ended yet."""
+    world.say(events.Held((HERE,), "eve"))
 
 
 def gone(world: World) -> None:
@@ -135,6 +141,8 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (namesake, events.AgentChosen("hlt01", "bob", "agent-x"), UserError, "agent-x has made an offer as hlt01; agent-2"),
     (namesakes, events.AgentChosen("hlt01", "bob"), UserError, "add the id of the right one: agent-2 (10.0.0.2:5051); agent-3"),
     (aside, events.Returned(("hlt01", "hlt02"), "bob"), UserError, "hlt02: not set aside"),
+    (aside, events.Returned(("hlt01",), "eve"), Refused, "hlt01 is set aside by bob for"),
+    (aside, events.PutAside(("hlt02", "hlt01"), "eve", FAR), Refused, "sets aside what is set aside by others, too"),
     (as_it_is, events.Borrowed(*HERE, "bob"), Refused, "hlt01 is not set aside"),
     (as_it_is, events.Borrowed(*NOWHERE, "bob"), Refused, "nothing is not a job of hlt01"),
     (gone, events.Borrowed(*HERE, "bob"), Refused, "readout is not a job of hlt01"),
@@ -144,6 +152,11 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (borrowed, events.BorrowEnded(*NOWHERE, "bob"), Refused, "nothing is not a job of hlt01"),
     (as_it_is, events.Held((NOWHERE,), "bob"), Refused, "none of these is desired any more"),
     (gone, events.Held((HERE,), "bob"), Refused, "none of these is desired any more"),
+    (stopped, events.Held((HERE, NOWHERE), "bob"), Refused, "nothing was stopped: readout@hlt01 was stopped by eve: `"),
+    (stopped, events.Held((HERE,), "bob", spares=True), Refused, "nothing was held: readout@hlt01 was stopped by eve"),
+    (stopped, events.Released((HERE, NOWHERE), "bob"), Refused, "readout@hlt01 was stopped by eve: `daqsched start --all"),
+    (stopped, events.RestartAsked((HERE, NOWHERE), "bob"), Refused, "nothing was restarted: readout@hlt01 was stopped by eve, and"),
+    (gone, command("retry"), Refused, "none of these is desired any more"),
     (as_it_is, events.NoteWritten("bob", " "), UserError, "a note says something"),
     (as_it_is, events.TokenMade(Token("a b", "0" * 64, "viewer", "", "bob", 0.0, 1e5)), UserError, "a token's name has"),
     (as_it_is, events.VariablesSet("", {"v": "2"}, "bob"), UserError, "no variable of the part without a name"),
@@ -155,7 +168,7 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (as_it_is, events.ControlGiven(None, "bob", BOB), Refused, "nobody is in control of the farm"),
     (eve_in_control, events.ControlGiven(None, "bob", BOB), Refused, "not yours to give"),
     (eve_in_control, events.Held((HERE,), "bob"), Refused, "eve is in control of the farm"),
-    (as_it_is, events.ProposalMade(EMPTY, "bob", BOB), UserError, "the file has no jobs"),
+    (as_it_is, events.ProposalMade(EMPTY, "bob", BOB), Refused, "the file has no jobs"),
     (as_it_is, events.ProposalApproved(1, "bob", "1", "2"), UserError, "no such proposal waits"),
     (proposed, events.ProposalApproved(1, "bob", "1", "2"), PreconditionFailed, "and not 1: `daqsched proposals 1` shows it"),
     (proposed, events.ProposalApproved(1, "bob", digest(EMPTY), "2"), PreconditionFailed, "since revision 1 by alice"),
@@ -163,6 +176,8 @@ REFUSED: list[tuple[Callable[[World], None], events.Event, type[DaqschedError], 
     (proposed, events.ProposalClosed(1, "bob", BOB, "withdrawn"), Refused, "proposal 1 is of eve, who may withdraw it"),
     (gone, events.Released((HERE,), "bob"), Refused, "none of these is desired any more"),
     (as_it_is, command(name="dumb"), UserError, "there is no action 'dumb', nothing was asked for: readout has dump"),
+    (as_it_is, events.PreflightAsked("p", "bob", {"hlt01": ()}, 600.5), UserError, "a preflight may take up to 600 s, not 600.5 s"),
+    (as_it_is, events.PreflightAsked("p", "bob", {"hlt01": ()}, 0.0), UserError, "a preflight may take up to 600 s, not 0 s"),
     (asked_much, events.PreflightAsked("more", "bob", {"hlt01": ()}, 60.0), Refused, "preflights are under way"),
 ]  # fmt: skip
 
@@ -176,6 +191,11 @@ def test_a_refusal_has_its_reason_and_changes_nothing(
     before(world)
     verdict = ask(world, event)
     assert type(verdict) is kind and why in str(verdict), verdict
+
+
+def test_each_event_has_a_handler_but_the_one_that_ends_the_daemon() -> None:
+    """Which its loop takes before the engine is told."""
+    assert set(_HANDLERS) == set(typing.get_args(events.Event)) - {events.Rejected}
 
 
 def test_each_event_that_somebody_asks_for_is_refused_somewhere() -> None:
@@ -206,6 +226,37 @@ def test_what_is_accepted_says_what_it_comes_to() -> None:
     assert ask(world, events.JobsApplied(Spec(jobs=batches), "eve")) == Accepted(revision=3), "it is so already"
     assert ask(world, events.PutAside(("hlt03",), "bob", FAR)) == Accepted(keys=(("readout", "hlt03"),))
     assert ask(world, events.Returned(("hlt03",), "bob")) == Accepted(keys=(("readout", "hlt03"),))
+
+
+def ordered(kind: str) -> Callable[[tuple[tuple[str, str], ...]], events.Event]:
+    return lambda keys: events.OperatorCommanded(keys, command(kind, "dump").order)
+
+
+#: Each event that names instances, and may concern some of them alone.
+NAMED: list[Callable[[tuple[tuple[str, str], ...]], events.Event]] = [
+    lambda keys: events.RestartAsked(keys, "bob"),
+    lambda keys: events.Held(keys, "bob"),
+    lambda keys: events.Held(keys, "bob", spares=True),
+    lambda keys: events.Released(keys, "bob"),
+    *(ordered(kind) for kind in ORDER_KINDS),
+]
+
+
+@pytest.mark.parametrize("asked", NAMED)
+@pytest.mark.parametrize("before", [as_it_is, stopped, away, gone])
+def test_whoever_names_an_instance_hears_of_it(
+    before: Callable[[World], None], asked: Callable[[tuple[tuple[str, str], ...]], events.Event]
+) -> None:
+    """Each is among those that it concerns, or among the others with a reason; or all is refused."""
+    world = farm()
+    before(world)
+    keys = (HERE, ("readout", "hlt02"), NOWHERE)
+    verdict = ask(world, asked(keys))
+    if isinstance(verdict, Accepted):
+        assert {*verdict.keys, *(one[:2] for one in verdict.rejected)} == {*keys}
+        assert not {*verdict.keys} & {one[:2] for one in verdict.rejected} and all(one[2] for one in verdict.rejected)
+    else:
+        assert before is gone and isinstance(verdict, (Refused, UserError))
 
 
 def test_an_apply_that_changes_nothing_makes_no_revision_unless_something_is_behind_in_its_part() -> None:

@@ -122,6 +122,13 @@ PHRASES = {
     r"\b(?:as|not|no longer|nothing is|what is|other than) wanted\b|\bwanted (?:any more|there|jobs?)\b": "desired",
     r"\bHELD\b": "READ-ONLY, of the daemon; what somebody holds is held",
     r"(?<!\[)\bSINCE\b(?! \[|, )": "AGE, over what is a duration",
+    r"(?i)\b(?:what|all that) must survive\b|\bmake what .{1,60} the state\b": "where the state is kept, restore the state from",
+    r"(?i)\bbe in control no more\b|\bcounts? no more\b": "release control, revoke",
+    r"(?i)\bof one \w+ alone\b|\brefused alone\b": "only this user's, only refused requests",
+    r"(?i)\bbe the framework\b": "run the scheduler",
+    r"\bhas become this\b": "take over from",
+    r"\band that is meant\b": "allow ...",
+    r"\bfiles? (?:that (?:is|are|was|were) )?set aside\b|\bof (?:it|those) that were set aside\b": "rotated files",
     r"\blead to anything\b|\bis over for (?!good)": "have an effect, ended ... ago",
 }
 
@@ -336,6 +343,13 @@ def test_what_is_not_said_any_more_is_found(words: str) -> None:
         "columns = ('JOB', 'STATE', 'SINCE')",
         "raise IllegalMove(f'{move} is a move that there is not; before: {story}')",
         "log('the certificate of before stays in use')",
+        "option(help='What must survive: a folder')",
+        "@main.command()\ndef f():\n    'Make what `backup` wrote into FILE the state.'",
+        "@main.command()\ndef f():\n    'Have the token NAME count no more, from now on.'",
+        "option(help='Of one user alone.')",
+        "option(help='What was refused alone.')",
+        "option(help='A file without jobs stops everything, and that is meant.')",
+        "@main.command()\ndef f():\n    'Without: audit.ndjson, and those of it that were set aside.'",
     ],
 )
 def test_what_stumbles_is_found(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any, Optional
 
@@ -13,7 +14,7 @@ from daqsched.errors import NotRunning
 from daqsched.protocol import Applied
 from daqsched.rollout import Rollout, Strategy
 from daqsched.views.plan import Plan
-from daqsched.views.rows import Progress
+from daqsched.views.rows import Progress, Row
 
 #: What an instance costs in a look, much rather than too little.
 COST_S = 30e-6
@@ -109,3 +110,63 @@ def test_the_looks_of_a_command_that_waits_cost_a_small_share_of_a_core(
     assert answer.progress.complete
     assert daemon.now - count / 50 <= min(1.0, 0.001 * count) + 3 * COST_S * count + 0.02
     assert daemon.busy < share * daemon.now + 2 * COST_S * count, "the first and the last look"
+
+
+class Stands:
+    """A farm in which nothing changes but the time: what lags, and the last rollout."""
+
+    def __init__(self, lagging: tuple[Row, ...], rollout: Any = None) -> None:
+        self.lagging, self.last, self.now, self.looks = lagging, rollout, 0.0, 0
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def rollout(self, number: int) -> Any:
+        return SimpleNamespace(rollout=self.last)
+
+    def progress(self, only: object, most: int = 20, wait_s: float = 0.0, **asked: Any) -> Any:
+        self.looks += 1
+        self.now += wait_s
+        states: dict[str, int] = {"RUNNING": 3}
+        for row in self.lagging:
+            states[row.state] = states.get(row.state, 0) + 1
+        progress = Progress(1, states, False, self.lagging[:most])
+        return SimpleNamespace(progress=progress, superseded="", connected=True, master="", now=self.now)
+
+
+def away(host: str, state: Any = "UNREACHABLE") -> Row:
+    return Row("readout", host, state, f"{host} stopped answering")
+
+
+NOWHERE = Row("gpu", "", "WAITING", "no machine has rack=r9 yet; it starts when one does")
+ENDED = Rollout(3, "apply", "alice", "", 0.0, 7, 6, Strategy(batches=(1,)), 3, 3, 1, state="done", why="after 2.5 s")
+ENDED.unreached = ("hlt02",)
+NOT_YET = "has ended after 2.5 s, but not on hlt02, of which nobody answered: it changes when it is back"
+
+STANDING: list[tuple[str, tuple[Row, ...], Any, float, str]] = [
+    ("one dead host", (away("hlt02"),), ENDED, 1.0, NOT_YET),
+    ("and what waits there", (away("hlt02"), away("hlt02", "WAITING")), ENDED, 1.0, NOT_YET),
+    ("and what has failed for good", (away("hlt02"), away("hlt01", "FAILED")), ENDED, 1.0, NOT_YET),
+    ("no machine", (NOWHERE,), None, 7.0, "gpu: no machine has rack=r9 yet; it starts when one does"),
+    ("both", (NOWHERE, away("hlt02")), ENDED, 7.0, "gpu: no machine has rack=r9 yet"),
+    ("another host, too", (away("hlt02"), away("hlt03")), ENDED, 100.0, "not everything is running after 60 s"),
+    ("what may still start", (NOWHERE, away("hlt01", "STARTING")), None, 100.0, "not everything is running after 60 s"),
+]
+
+
+@pytest.mark.parametrize(
+    ("lagging", "rollout", "within", "why"), [one[1:] for one in STANDING], ids=[one[0] for one in STANDING]
+)
+def test_who_waits_for_nothing_but_machines_that_nobody_hears_of_is_told_so_at_once(
+    lagging: tuple[Row, ...], rollout: Any, within: float, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after all of the time that was given; whatever else may still come is waited for."""
+    daemon = Stands(lagging, rollout)
+    monkeypatch.setattr(waiting, "time", daemon)
+    answer = waiting._wait_for(daemon, 0.0, 60.0, 1.0, (), None, (3 if rollout else 0, 7), True)
+    assert daemon.now <= within
+    with pytest.raises(NotRunning, match=re.escape(why)):
+        waiting._raise_incomplete(daemon, 3 if rollout else 0, answer, 60.0)

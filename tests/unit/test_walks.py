@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pages import PAGES
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "design" / "walks.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([\w/]+\.py)` `([\w.]+)` \| (\w+)(?: `(\w+)`)? \|$", re.M)
@@ -36,6 +38,19 @@ def named(node: ast.AST) -> set[str]:
     return {word.lstrip("_") for word in words}
 
 
+def called(node: ast.AST) -> set[str]:
+    """What is called in it, also by `map`, without leading underscores; the name alone of a method."""
+    found = set()
+    for one in ast.walk(node):
+        if isinstance(one, ast.Call):
+            found |= {ast.unparse(to).rpartition(".")[2] for to in (one.func, *one.args[: _is_map(one.func)])}
+    return {word.lstrip("_") for word in found}
+
+
+def _is_map(function: ast.expr) -> bool:
+    return isinstance(function, ast.Name) and function.id == "map"
+
+
 def handles(path: str, event: str) -> set[str]:
     """What a table of handlers in that module has for an event."""
     return {
@@ -49,38 +64,59 @@ def handles(path: str, event: str) -> set[str]:
 
 @pytest.mark.parametrize("walk", WALKS)
 def test_each_hop_is_in_the_code(walk: str) -> None:
-    """Each function is there, and names what leads on; that is the next one. Counted as the page's first table says."""
+    """Each function is there, and does what leads on; that is the next one. Counted as the page's first table says."""
     rows = WALKS[walk]
-    for (path, name, way, word), (to, then, _, _) in zip(rows, rows[1:]):
+    stack: list[tuple[str, str]] = [rows[0][:2]]
+    for at, ((path, name, way, word), (to, then, _, _)) in enumerate(zip(rows, rows[1:])):
         here, there = function(path, name), function(to, then)
-        last = then.rpartition(".")[2].lstrip("_")
+        word, last = word.lstrip("_"), then.rpartition(".")[2].lstrip("_")
+        assert stack[-1] == (path, name)
+        if way == "returns":
+            while stack and stack[-1] != (to, then):
+                stack.pop()
+            assert stack, f"{name} was not called by {then}, nor by what that called"
+            continue
         if way == "calls":
-            assert word.lstrip("_") in named(here) and word.lstrip("_") == last, (name, word, then)
+            assert word in called(here) and word == last, (name, word, then)
+        elif way == "value":
+            callers = [function(*one) for one in stack[-2:]]
+            assert word in called(here) and word != last, (name, word, then)
+            assert any(last in named(one) - called(one) for one in callers), (name, word, then)
         elif way == "queue":
-            assert word.lstrip("_") in named(here) & named(there), (name, word, then)
+            after = [function(*one[:2]) for one in rows[at + 2 : at + 3] if rows[at + 1][2] == "calls"]
+            assert word in named(here) and any(word in named(one) for one in (there, *after)), (name, word, then)
         elif way == "event":
             assert last in handles(path, word) and named(here) & {"HANDLERS", "STEPS"}, (name, word, then)
         else:
-            assert way in ("returns", "Mesos"), way
+            assert way == "Mesos", way
+        stack = [*(stack if way in ("calls", "value", "event") else ()), (to, then)]
     assert rows[-1][2] == "ends" and function(*rows[-1][:2])
     ways = [way for _, _, way, _ in rows[:-1]]
     hops, returns = len([way for way in ways if way != "returns"]), ways.count("returns")
     assert f"| {walk} | {hops} | {returns} |" in PAGE
 
 
-def test_the_four_walks_are_there() -> None:
+def test_what_is_named_is_not_what_is_called() -> None:
+    """A value may be called by somebody else, or never."""
+    code = ast.parse("self.hear(self._reap); put(make(1)); tuple(map(offer_of, all)); send = self.post")
+    assert called(code) == {"hear", "put", "make", "tuple", "map", "offer_of"}
+    assert {"reap", "post"} <= named(code)
+
+
+def test_the_walks_are_there() -> None:
     """Also each row of the page is read."""
-    assert [*WALKS] == ["a line", "an offer", "an apply", "a death"]
+    assert [*WALKS] == ["a line", "an offer", "an apply", "a death", "the end of a task"]
     assert sum(map(len, WALKS.values())) == PAGE.count(".py` `")
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "design").glob("*.md")), ids=lambda page: page.name)
-def test_each_module_that_a_page_of_the_design_names_exists(page: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_module_that_a_page_names_exists(page: Path) -> None:
     """So whoever adds something finds where in one look: `engine/farm.py`, `serve/*_api.py`."""
     folders = (
         "",
         "framework",
         "framework/daqsched",
+        "executor",
         "executor/daqsched_executor",
         "executor/daqsched_executor/forward",
     )

@@ -26,9 +26,9 @@ def trail_options(command: Command) -> Command:
     for option in reversed(
         [
             click.option("--since", default="", help="1d (ago), 14:05, or 2026-11-23 14:05:00."),
-            click.option("--user", default="", help="Of one user alone."),
-            click.option("--operation", default="", help="Of one operation alone: stop, order, 'order act'."),
-            click.option("--refused", is_flag=True, help="What was refused alone."),
+            click.option("--user", default="", help="Only this user's requests."),
+            click.option("--operation", default="", help="Only this operation: stop, order, 'order act'."),
+            click.option("--refused", is_flag=True, help="Only refused requests."),
             click.option("-n", "--most", default=50, callback=at_least(1), show_default=True, help="How many to show."),
             json_option,
         ]
@@ -100,7 +100,7 @@ def verify(files: tuple[Path, ...], expect: str, as_json: bool) -> None:
     """Say how many lines are as they were written, and the first place where one was changed, removed or inserted, or is missing;
     status 1 then. No daemon is needed.
 
-    FILEs are the oldest first; without: audit.ndjson in the state's folder, and those of it that were set aside.
+    FILEs are the oldest first; without: audit.ndjson in the state's folder, and its rotated files.
     """
     from daqsched.serve.audit_verify import those_of, verify
 

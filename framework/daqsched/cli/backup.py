@@ -22,7 +22,7 @@ from daqsched.terminal.out import say
 @state_options
 @click.pass_obj
 def backup(path: Where, file: Path, offline: bool, state: str, state_credentials: Optional[Path]) -> None:
-    """Write all that must survive into FILE: revisions, what runs where, who stopped what.
+    """Write the state into FILE: revisions, what runs where, who stopped what.
 
     The daemon is asked, and goes on meanwhile; it gives it to admins, or without `serve --rights` to root and its own account.
     FILE is readable by its owner alone: it holds the jobs' environment, secrets included.
@@ -30,7 +30,7 @@ def backup(path: Where, file: Path, offline: bool, state: str, state_credentials
     from daqsched.store.backup import contents_of, pack, unpack
 
     if offline:
-        from daqsched.store.offline import opened
+        from daqsched.offline import opened
 
         with opened(state, state_credentials, "daqsched backup", new=False) as store:
             data = pack(contents_of(store), time.time())
@@ -46,13 +46,13 @@ def backup(path: Where, file: Path, offline: bool, state: str, state_credentials
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @state_options
 def restore(file: Path, dry_run: bool, state: str, state_credentials: Optional[Path]) -> None:
-    """Make what `daqsched backup` wrote into FILE the state, in the place of what is there; also of the other kind.
+    """Restore the state from FILE, which `daqsched backup` wrote: it replaces what is there; also one of the other kind.
 
     No daemon may run on it. Tasks that began after the backup are found by the next daemon: adopted where they are desired,
     ended where not.
     """
+    from daqsched.offline import opened
     from daqsched.store.backup import changes, contents_of, unpack
-    from daqsched.store.offline import opened
 
     try:
         label, then = unpack(file.read_bytes())

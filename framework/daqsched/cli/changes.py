@@ -96,7 +96,7 @@ def diff(path: Where, a: str, b: str, part: Optional[str], as_json: bool) -> Non
 
 
 @main.command()
-@click.argument("revision", type=int, shell_complete=names("revision"))
+@click.argument("revision", type=click.IntRange(1), shell_complete=names("revision"))
 @part_option("Go back with this part of the farm alone; - is the one without a name.")
 @click.option("--all", "everyones", is_flag=True, help="Go back with all parts of the farm.")
 @message_option
@@ -249,6 +249,7 @@ def restart(
 @main.command()
 @click.argument("hosts", nargs=-1, metavar="[HOST...]", shell_complete=names("host"))
 @click.option("--for", "length", default="", help="How long: 90s, 30m, 2h, 1d. Then they come back by themselves.")
+@click.option("--all", "everyones", is_flag=True, help="Also those that others have set aside: they are yours then.")
 @message_option
 @stops_options
 @json_option
@@ -257,6 +258,7 @@ def aside(
     path: Where,
     hosts: Sequence[str],
     length: str,
+    everyones: bool,
     message: str,
     yes: bool,
     stops: Optional[int],
@@ -273,11 +275,11 @@ def aside(
     client = connect(path)
     if hosts and not length:
         raise UserError("say for how long: --for 2h")
-    if not hosts and (length or message):
+    if not hosts and (length or message or everyones):
         raise UserError("name the hosts that are to be set aside")
     if hosts:
         until = time.time() + span(length)
-        answer = confirmed(lambda agreed: client.aside(hosts, until, message, agreed), yes, stops)
+        answer = confirmed(lambda agreed: client.aside(hosts, until, message, agreed, everyones), yes, stops)
     else:
         answer = client.leases()
     if as_json:
@@ -313,10 +315,11 @@ def replace(path: Where, host: str, agent: str, message: str, yes: bool, stops: 
 
 @main.command("return")
 @click.argument("hosts", nargs=-1, required=True, metavar="HOST...", shell_complete=names("aside"))
+@click.option("--all", "everyones", is_flag=True, help="Also those that others have set aside.")
 @stops_options
 @click.pass_obj
-def give_back(path: Where, hosts: Sequence[str], yes: bool, stops: Optional[int]) -> None:
+def give_back(path: Where, hosts: Sequence[str], everyones: bool, yes: bool, stops: Optional[int]) -> None:
     """Give HOSTs back that were set aside: their jobs start again."""
     client = connect(path)
-    confirmed(lambda agreed: client.give_back(hosts, agreed), yes, stops)
+    confirmed(lambda agreed: client.give_back(hosts, agreed, everyones), yes, stops)
     say(f"Given back; `daqsched status {shlex.join('@' + host.lstrip('@') for host in hosts)}` shows what runs there.")

@@ -43,7 +43,8 @@ def confirmed(ask: Callable[[Optional[int]], Answer], yes: bool, stops: Optional
                 raise
             said = f"{error.paused[0].upper()}{error.paused[1:]}." if error.paused else ""
             say(*filter(None, [said]), *(f"  {one.words()}" for one in error.endings), err=True)
-            ends = f"This ends {error.stops} of {error.running} running programs at once. " if error.endings else ""
+            of = f" of {error.running}" if error.running else " of the"
+            ends = f"This ends {error.stops}{of} running programs at once. " if error.endings else ""
             if not said_yes(f"{ends}Go on? [y/N] "):
                 raise Refused("not done: nothing was changed") from error
             agreed = error.stops

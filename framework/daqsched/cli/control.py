@@ -69,7 +69,7 @@ def take(path: Where, part: Optional[str], for_: str, message: str, force: bool,
 @json_option
 @click.pass_obj
 def give(path: Where, to: str, part: Optional[str], message: str, as_json: bool) -> None:
-    """Be in control no more: nobody is then, or WHO, a person or an account, until when it would have ended.
+    """Release control, or hand it to WHO, a person or an account, for the remaining time.
 
     Who is in control of the farm may give away a part of it.
     """

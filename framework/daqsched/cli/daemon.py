@@ -48,7 +48,7 @@ def _page(context: click.Context, parameter: click.Parameter, value: str) -> str
 
 
 @main.command(
-    help="Be the framework: match offers with the desired jobs, and keep it so. With --state "
+    help="Run the scheduler: match offers with the desired jobs, and keep it so. With --state "
     f"{SHARED}... two or more may run: one leads, the others take over when it is gone."
 )
 @click.option("--master", envvar="DAQSCHED_MASTER", required=True, help=f"{MASTERS}.")
@@ -181,7 +181,7 @@ def serve(
     new_framework: bool,
     **options: Any,
 ) -> None:
-    """Be the framework, until SIGTERM or SIGINT."""
+    """Run the scheduler, until SIGTERM or SIGINT."""
     web = _web(options)
     from daqsched.mesos.outgoing import Framework
     from daqsched.serve.log import begin

@@ -60,7 +60,7 @@ DIFFERENT = 6
 @click.option(
     "--if-unchanged", default="", metavar="DIGEST", help="Refuse if another spec is in force than `plan` saw."
 )
-@click.option("--allow-empty", is_flag=True, help="A file without jobs stops everything, and that is meant.")
+@click.option("--allow-empty", is_flag=True, help="Allow a file without jobs (stops everything).")
 @click.option("--preflight", is_flag=True, help="Only if all hosts say that they can start all of it.")
 @click.option(
     "--except",
@@ -250,7 +250,7 @@ def hold(path: Where, select: Sequence[str], message: str) -> None:
             break
         seen = client.progress(select, most=0, seen=seen, wait_s=0.5).progress.version
     again = f"; `daqsched start {shlex.join(select)}` lets them run again"
-    say(f"{answer.count} held{again}." if answer.count else "None was held.")
+    say(f"{answer.count} held{again}.")
     if open_:
         raise NotRunning(f"not confirmed by the executors of {some(open_)}: they are told again until they are")
 
@@ -261,13 +261,21 @@ def hold(path: Where, select: Sequence[str], message: str) -> None:
 @click.option("--anyway", is_flag=True, help="Without waiting for the end of what they replace.")
 @click.pass_obj
 def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> None:
-    """Let jobs run again that were stopped, have failed or back off."""
+    """Let jobs run again that were stopped, have failed or back off.
+
+    What waits for a first start by hand begins where its job is named, and not with '*' or @HOST.
+    """
     from daqsched.terminal.rejected import show_rejected
 
     answer = connect(path).start(select, everyones=everyones, anyway=anyway)
     may = answer.count - len(answer.waiting)
+    which = f": {answer.which}" if answer.which else ""
     look = f"`daqsched status {shlex.join(select)}` shows"
-    say(f"{may} may run{_with_forwarders(answer)}; {look} them." if may else f"None may run yet; {look} why.")
+    ran = f"{answer.running} ran already, or {'was' if answer.running == 1 else 'were'} being started"
+    if may:
+        say(f"{may} may run{_with_forwarders(answer)}{which}; {look} them.", *([f"{ran}."] if answer.running else []))
+    else:
+        say(f"None may run yet; {look} why." if not answer.running else f"None was started: {ran}; {look} them.")
     show_rejected([*answer.waiting, *answer.rejected])
     if answer.others:
         say(f"`daqsched start --all {shlex.join(select)}` lets run what others have stopped, too.", err=True)

@@ -69,7 +69,7 @@ def part_option(text: str) -> Callable[[Command], Command]:
 
 def part_options(command: Command) -> Command:
     """Those of a verb that compares a job file with the farm: ``part``, ``take``."""
-    text = "Jobs of FILE that another part of the farm has become this one's."
+    text = "Take over these jobs of FILE from another part of the farm."
     command = click.option("--take", multiple=True, metavar="JOB", shell_complete=names("selection"), help=text)(
         command
     )
@@ -136,7 +136,7 @@ def state_options(command: Command) -> Command:
     return click.option(
         "--state",
         default=state,
-        help=f"What must survive: {PLACES} [env: DAQSCHED_STATE].",
+        help=f"Where the state is kept: {PLACES} [env: DAQSCHED_STATE].",
     )(command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from typing import Any, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 import click
 import msgspec
@@ -19,8 +19,19 @@ from daqsched.settings import Where
 from daqsched.terminal.out import colours, print_json, say
 from daqsched.terminal.rejected import show_rejected
 
+if TYPE_CHECKING:
+    from daqsched.protocol import OrderAnswer
+
 #: An order that nobody has answered is sent again: messages to executors may be lost, and count once.
 AGAIN_S = 5.0
+
+
+def _reached(answer: OrderAnswer, none: str) -> int:
+    """How many were asked; whom it does not concern is told. Raises `NotRunning` where there is none."""
+    show_rejected(answer.rejected)
+    if not answer.accepted:
+        raise NotRunning(none)
+    return len(answer.accepted)
 
 
 @main.command()
@@ -30,10 +41,8 @@ AGAIN_S = 5.0
 def retry(path: Where, select: Sequence[str], message: str) -> None:
     """Start now what backs off or waits for a path; the back-off begins anew. What runs is left alone."""
     answer = connect(path).order(select, "retry", message=message)
-    show_rejected(answer.rejected)
-    if not answer.accepted:
-        raise NotRunning("none was asked to start")
-    say(f"{len(answer.accepted)} asked to start now; `daqsched status {shlex.join(select)}` shows them.")
+    count = _reached(answer, "none was asked to start")
+    say(f"{count} asked to start now; `daqsched status {shlex.join(select)}` shows them.")
 
 
 @main.command()
@@ -48,12 +57,9 @@ def snooze(path: Where, select: Sequence[str], length: str, check: str, message:
 
     until = time.time() + times.span(length)
     answer = connect(path).order(select, "snooze", check, until, message)
-    show_rejected(answer.rejected)
-    if not answer.accepted:
-        raise NotRunning(f"no checks are snoozed: `daqsched status {shlex.join(select)}` shows what runs")
+    count = _reached(answer, f"no checks are snoozed: `daqsched status {shlex.join(select)}` shows what runs")
     end = times.clock(until)
-    of = plural(len(answer.accepted), "instance")
-    say(f"Checks of {of} are snoozed until {end}; `daqsched wake {shlex.join(select)}` ends it.")
+    say(f"Checks of {plural(count, 'instance')} are snoozed until {end}; `daqsched wake {shlex.join(select)}` ends it.")
 
 
 @main.command()
@@ -64,10 +70,8 @@ def snooze(path: Where, select: Sequence[str], length: str, check: str, message:
 def wake(path: Where, select: Sequence[str], check: str, message: str) -> None:
     """End a snooze."""
     answer = connect(path).order(select, "wake", check, 0.0, message)
-    show_rejected(answer.rejected)
-    if not answer.accepted:
-        raise NotRunning(f"no snooze was ended: `daqsched status {shlex.join(select)}` shows whose checks are snoozed")
-    say(f"Checks of {plural(len(answer.accepted), 'instance')} count again.")
+    none = f"no snooze was ended: `daqsched status {shlex.join(select)}` shows whose checks are snoozed"
+    say(f"Checks of {plural(_reached(answer, none), 'instance')} count again.")
 
 
 class Acted(msgspec.Struct):

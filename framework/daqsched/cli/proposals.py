@@ -50,7 +50,7 @@ _NUMBER = click.argument("number", callback=_number)
 @only_option
 @part_options
 @strategy_options()
-@click.option("--allow-empty", is_flag=True, help="A file without jobs stops everything, and that is meant.")
+@click.option("--allow-empty", is_flag=True, help="Allow a file without jobs (stops everything).")
 @json_option
 @click.pass_obj
 def propose(

@@ -66,7 +66,7 @@ def list_(path: Where, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def revoke(path: Where, name: str, as_json: bool) -> None:
-    """Have the token NAME count no more, from now on."""
+    """Revoke token NAME, from now on."""
     found = connect(path).revoke_token(name)
     if as_json:
         print_json(found)

@@ -23,6 +23,12 @@ SETTLE_S = 1.0
 #: there are, and while much starts something changes at any moment.
 PAUSE_EACH_S, PAUSE_MOST_S = 0.001, 1.0
 
+#: How long a job may wait for the first word of a machine, where nothing else is waited for: one that is up says so within this.
+NO_MACHINE_S = 5.0
+
+#: So many instances that are not as desired are looked at for whether all of them wait for machines.
+MOST_ABSENT = 1000
+
 #: How a rollout stands of which nothing more comes by itself.
 STOPPED = ("paused", "aborted", "rolled-back")
 
@@ -73,7 +79,7 @@ def follow(
     if rollout is not None:
         _end_as_asked(rollout)
         raise NotRunning(words(rollout) + _way_back(client, rollout))
-    _raise_incomplete(answer, timeout)
+    _raise_incomplete(client, applied.rollout, answer, timeout)
 
 
 def _end_as_asked(rollout: Any) -> None:
@@ -101,13 +107,22 @@ def _way_back(client: Any, rollout: Any) -> str:
     return f"; {words(back)}, `daqsched rollout` shows it"
 
 
-def _raise_incomplete(answer: Any, timeout: float) -> None:
-    """Raise `NotRunning` where the last `ProgressAnswer` of a wait says that not all runs."""
+def _raise_incomplete(client: Any, number: int, answer: Any, timeout: float) -> None:
+    """Raise `NotRunning` where the last `ProgressAnswer` of a wait, for that rollout if any, says that not all runs."""
+    from daqsched.rollout import words
     from daqsched.terminal import show
 
     outcome = answer.progress if answer else None
     if outcome is None or outcome.complete:
         return
+    rollout = client.rollout(number).rollout if number else None
+    away = rollout.unreached if rollout is not None and rollout.number == number else ()
+    if absent(answer, away, True):
+        ended = f"{words(rollout)}; " if rollout is not None and away else ""
+        unplaced = [f"{row.job}: {row.reason}" for row in outcome.lagging if not row.host]
+        raise NotRunning(
+            f"not everything is running: {ended}{''.join(f'{one}; ' for one in unplaced)}{show.state_counts(outcome.states)}"
+        )
     if outcome.given_up:
         raise NotRunning(
             f"not everything is running: {show.state_counts(outcome.states)}. What has FAILED is given up, and "
@@ -135,7 +150,7 @@ def follow_restart(client: Any, rollout: Any, select: Sequence[str], timeout: fl
     _end_as_asked(found.rollout)
     if found.rollout.state in STOPPED:
         raise NotRunning(words(found.rollout))
-    _raise_incomplete(answer, timeout)
+    _raise_incomplete(client, number, answer, timeout)
 
 
 def _wait_for(
@@ -183,6 +198,13 @@ def _wait_for(
                         say(words(going))
             if now - patience > timeout or answer.superseded:
                 break
+            if not under_way and answer.connected and not complete:
+                away = going.unreached if going is not None and going.number == rollout else ()
+                found = absent(answer, away, now - began > NO_MACHINE_S) and client.progress(
+                    only, most=MOST_ABSENT, revision=revision, part=part
+                )
+                if found and absent(found, away, True, MOST_ABSENT):
+                    break
             if live:
                 live.update(show.progress_view(answer, began, rollout=going))
             elif not quiet:
@@ -218,6 +240,18 @@ def _wait_for(
         else:
             console.print(show.lagging_table(answer.progress.lagging))
     return answer
+
+
+def absent(answer: Any, away: Sequence[str], unplaced: bool, most: int = 0) -> bool:
+    """Whether all that is not as desired, of so much as there is in the answer, waits for machines that nobody hears of: those that
+    the rollout could not reach, and with ``unplaced`` those of jobs by attributes. ``most``: of all, where there are fewer."""
+    rows = answer.progress.lagging
+    waits = [
+        row.state in ("UNREACHABLE", "UNKNOWN", "WAITING") and (row.host in away or (unplaced and not row.host))
+        for row in rows
+    ]
+    over = [one or row.state == "FAILED" or row.blocked for one, row in zip(waits, rows)]
+    return any(waits) and all(over) and (not most or len(rows) < most)
 
 
 def _no_master(answer: Any) -> str:

@@ -24,7 +24,7 @@ an apply by its `endings`. All of them work on the `farm`, whose fields are a `f
 indexes, and what is to be done. Below it are `start_order` and `stop_order` (who waits for whom), the `desired_spec`,
 `rollout_state` and `preflight_state`, `reconciling_state` (what the master is still to be asked), `executor_rules`
 (by which rules an executor goes, and which it is to be told), `superseded` (which applies are not in force any more),
-`effects` (what each came to, and which of the last ones changed a job),
+`effects` (what each came to, and which of the last ones changed a job), `job_owners` (since when each is its owner's),
 `resources` (what an agent offers), `match` (is that enough), `incidents`, `durations` (how long programs take), and
 `instance` itself. At the start `restoring` and `rollout_restoring` take in what the store has; `documents` says how
 each document is written that it keeps beside revisions and records.

@@ -7,7 +7,7 @@ from typing import Optional
 
 from daqsched import farm_parts
 from daqsched.digests import digest
-from daqsched.engine import choice_steps, commands, effects, events, rollout_steps
+from daqsched.engine import choice_steps, commands, effects, events, job_owners, rollout_steps
 from daqsched.engine.commands import Revision
 from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import assign, retire
@@ -16,10 +16,16 @@ from daqsched.engine.farm import Farm
 from daqsched.engine.farm_state import ApplyCounts
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.verdict import Accepted
-from daqsched.errors import PreconditionFailed, Refused
+from daqsched.errors import PreconditionFailed, Refused, UserError
+from daqsched.limits import some
 from daqsched.merge import Merged, change_of
+from daqsched.nearest import nearest
 from daqsched.rollout import Strategy, holds_for_another, in_the_way, whose
+from daqsched.saved_choices import current
 from daqsched.spec import EMPTY, JobSpec, Spec
+
+#: Behind a message: what the apply was about.
+_ONLY = "only "
 
 
 def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
@@ -38,7 +44,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     takes_over = rollout is not None and merged.takes_over(farm.rolling.jobs)
     saved = rollout_steps.saved(farm, old, merged) if change.strategy is not None else None
     number = 1 if before is None else before.number + 1
-    words = f" (only {' '.join(event.only)})" if event.only else ""
+    words = f" ({_ONLY}{' '.join(event.only)})" if event.only else ""
     asked_for = digest(merged.spec)
     farm.revision = Revision(number, asked_for, event.user, now, f"{event.message}{words}".strip(), merged.spec)
     farm.out.append(commands.SaveRevision(farm.revision))
@@ -68,6 +74,12 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     )
 
 
+def without_only(message: str) -> str:
+    """The message of a revision without the words that said what it was about: what its user wrote."""
+    written, begin, words = message.rpartition(f"({_ONLY}")
+    return written.rstrip() if begin and words.endswith(")") else message
+
+
 def variables_set(farm: Farm, event: events.VariablesSet, now: float) -> Accepted:
     """An apply of what the file is with these values, by whoever may set them."""
     apply, choice = choice_steps.asked_of(farm, event)
@@ -92,6 +104,8 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
     _look_at_base(before, there, event.base)
     old = before.spec if before is not None else EMPTY
     part = _part_of(event, old)
+    if not event.back and current(farm.choices, part) is None:
+        ensure_part(old, event.spec, event.only)
     if not event.spec.jobs and not event.allow_empty:
         what = f"all of {farm_parts.words(part)}" if part or farm_parts.named(old) else "the whole farm"
         raise Refused(f"the file has no jobs, which would stop {what}: if that is meant, give --allow-empty")
@@ -112,6 +126,19 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
     )
     confirm_ends(farm, event.agreed, *endings(farm, merged, way), ends)
     return merged
+
+
+def ensure_part(old: Spec, file: Spec, only: Collection[str] = ()) -> None:
+    """Raise `UserError` where a file without jobs is of a part that has none: it would stop nothing, and another was meant."""
+    there = {job.part for job in old.jobs}
+    if file.jobs or only or not there or file.part in there:
+        return
+    near = nearest(file.part, there - {""}) if file.part else ""
+    parts = some(list(map(farm_parts.words, sorted(there))))
+    meant = f"did you mean {near}?" if near else f"there {'is' if len(there) == 1 else 'are'} {parts}"
+    raise UserError(
+        f"there are no jobs of {farm_parts.words(file.part)}, and a file without jobs would stop nothing: {meant}"
+    )
 
 
 def way_of(said: Optional[Strategy], spec: Spec) -> Optional[Strategy]:
@@ -150,6 +177,7 @@ class _Change:
         known = {job.name: (job, farm.desired.variants(job.name)) for job in farm.spec.jobs}
         not_everywhere = mixed(farm, self._merged)
         farm.set_desired(self._merged.spec)
+        job_owners.renew(farm, self._now)
         jobs = {job.name: job for job in farm.spec.jobs}
         for key in (
             () if self._back else [key for key in farm.started if key[0] in self._merged.jobs and key[0] in jobs]

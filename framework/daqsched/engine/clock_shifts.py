@@ -12,7 +12,7 @@ from dataclasses import replace
 import msgspec
 
 from daqsched.control import MOST_S
-from daqsched.engine import commands
+from daqsched.engine import commands, job_owners
 from daqsched.engine.backoff import CAP_S
 from daqsched.engine.commands import ASIDE, CONTROL, HOLDS, PROPOSALS, ROLLOUT
 from daqsched.engine.farm import Farm
@@ -28,6 +28,7 @@ def set_back(farm: Farm, by: float) -> None:
     """The clock shows ``by`` seconds less than it should: move everything that was remembered of it."""
     farm.note(f"the clock was set back by {by:.0f} s; what was due stays due after as long as before")
     farm.out += [commands.SaveDocument(name) for name in (ASIDE, ROLLOUT)]
+    job_owners.set_back(farm)
     farm.registered_at -= by
     farm.reconciling.set_back(by)
     farm.demand.set_back(by)

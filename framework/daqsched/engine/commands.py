@@ -28,6 +28,8 @@ KEYS = "requests"
 CHOICES = "choices"
 #: Who is in control.
 CONTROL = "control"
+#: Since when each job has its owner and its part.
+OWNERS = "owners"
 #: What waits to be approved.
 PROPOSALS = "proposals"
 #: What applies came to.

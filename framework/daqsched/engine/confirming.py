@@ -22,27 +22,32 @@ After = Mapping[str, tuple[str, ...]]
 
 def runs(instance: Optional[Instance]) -> bool:
     """Whether it has a program that anybody would miss, and that is not told to end yet. That of the lines is none: it stores
-    what it has, and its successor goes on."""
+    what it has, and its successor goes on; and what its executor starts again only later has none now."""
+    task = instance.record.task if _has_task(instance) and instance is not None else None
+    return task is not None and (task.report is None or task.report.activity != "backoff")
+
+
+def _has_task(instance: Optional[Instance]) -> bool:
     return (
         instance is not None and instance.record.task is not None and not instance.ending and instance.name != FORWARDER
     )
 
 
 def confirm_ends(
-    farm: Farm, agreed: Optional[int], ended: Iterable[Instance], renewed: Iterable[Instance] = (), rollout: str = ""
+    farm: Farm, agreed: Optional[int], ended: Iterable[Instance], renewed: Iterable[Instance] = (), besides: str = ""
 ) -> None:
     """Raise `NotConfirmed` where more of these run than whoever asks has ``agreed`` to, or than may end unasked; the ``renewed``
-    are started anew. ``rollout``: what ends besides, as a sentence, which nothing was said of where nothing was agreed to."""
+    are started anew. ``besides``: the sentence of somebody else's that ends, which is asked about whatever the number is."""
     stopped, again = list(filter(runs, ended)), list(filter(runs, renewed))
     limits = _limits(farm, {one.part or "" for one in (*stopped, *again)})
-    unsaid = bool(rollout) and agreed is None
+    unsaid = bool(besides) and agreed is None
     if not unsaid and len(stopped) + len(again) <= (
         min(limit.most(0) for limit in limits) if agreed is None else agreed
     ):
         return  # however many run
     found = confirm.counted(len(stopped) + len(again), _running(farm), limits)
     keys = [one.key for one in stopped], [one.key for one in again]
-    why = confirm.refusal(agreed, found.unasked, found.running, *keys, rollout)
+    why = confirm.refusal(agreed, found.unasked, found.running, *keys, besides)
     if why is not None:
         raise why
 
@@ -77,6 +82,6 @@ def first(farm: Farm, batches: Iterable[Collection[Key]]) -> list[Key]:
     for batch in batches:
         there = [farm.instances[key] for key in batch if key in farm.instances]
         found += [one.key for one in there]
-        if any(runs(one) and not one.lost and not one.record.hold for one in there):
+        if any(_has_task(one) and not one.lost and not one.record.hold for one in there):
             break
     return found

@@ -20,6 +20,7 @@ from daqsched.engine.commands import (
     LOGBOOK,
     NAMES,
     OUTCOMES,
+    OWNERS,
     PARTS,
     PROPOSALS,
     ROLLOUT,
@@ -61,6 +62,8 @@ def encoded(farm: Farm, name: str) -> Optional[bytes]:
         return encode(farm.choices) if farm.choices else None
     if name == CONTROL:
         return encode(list(farm.controls.values())) if farm.controls else None
+    if name == OWNERS:
+        return encode(farm.owned) if farm.owned else None
     if name == PROPOSALS:
         return encode(farm.proposals) if farm.proposals != Proposals() else None
     if name == EFFECTS:

@@ -19,6 +19,7 @@ from daqsched.engine import (
     events,
     hold_steps,
     invariants,
+    job_owners,
     leases,
     logbook_steps,
     namesake_steps,
@@ -51,6 +52,7 @@ from daqsched.engine.commands import (
     LOGBOOK,
     NAMES,
     OUTCOMES,
+    OWNERS,
     PARTS,
     PROPOSALS,
     ROLLOUT,
@@ -111,6 +113,7 @@ class Engine(Farm):
         choice_steps.restored(self, document(CHOICES))
         control_steps.restored(self, document(CONTROL))
         proposal_steps.restored(self, document(PROPOSALS))
+        job_owners.restored(self, document(OWNERS))
         durations = document(DURATIONS)
         if durations is not None:
             try:

@@ -28,7 +28,8 @@ class Disconnected(msgspec.Struct, frozen=True, tag=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag=True):
-    """The master does not want this framework any more: the daemon ends, its state stays."""
+    """The master does not want this framework any more: the daemon ends, its state stays. The engine is never told, and has no
+    handler for it (`Daemon._work`)."""
 
     why: str
 
@@ -149,6 +150,8 @@ class PutAside(msgspec.Struct, frozen=True, tag=True):
     message: str = ""
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
     agreed: Optional[int] = None
+    #: Also those that others have set aside.
+    everyones: bool = False
 
 
 class AgentChosen(msgspec.Struct, frozen=True, tag=True):
@@ -191,6 +194,8 @@ class Returned(msgspec.Struct, frozen=True, tag=True):
     user: str
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
     agreed: Optional[int] = None
+    #: As of `PutAside`.
+    everyones: bool = False
 
 
 class Held(msgspec.Struct, frozen=True, tag=True):
@@ -213,6 +218,8 @@ class Released(msgspec.Struct, frozen=True, tag=True):
     everyones: bool = False
     #: Without waiting for the end of what they replace.
     anyway: bool = False
+    #: Those of them whose job nobody named (``*``, ``@hlt02``): what waits for its first start by hand goes on waiting.
+    unnamed: tuple[tuple[str, str], ...] = ()
 
 
 class NoteWritten(msgspec.Struct, frozen=True, tag=True):
@@ -327,6 +334,8 @@ class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     not_asked: dict[str, str] = {}
     #: Those of them that no agent is registered of: nobody would answer.
     absent: frozenset[str] = frozenset()
+    #: As `Control.known_as`, of who asks.
+    known_as: tuple[str, ...] = ()
 
 
 class OperatorCommanded(msgspec.Struct, frozen=True, tag=True):

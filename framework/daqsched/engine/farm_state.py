@@ -5,6 +5,7 @@ Fields alone: who changes them and how they stay true to one another is in `farm
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Callable, Optional
 
 import msgspec
@@ -33,7 +34,7 @@ from daqsched.rights.tokens import Credentials
 from daqsched.rollout import RolloutOutcome
 from daqsched.saved_choices import SavedChoices
 from daqsched.spec import EMPTY, Spec
-from daqsched.task import Aside, Hold
+from daqsched.task import Aside, Hold, Owned
 
 
 class ApplyCounts(msgspec.Struct, frozen=True):
@@ -120,6 +121,8 @@ class FarmState:
         #: Who is in control of what, by part; None: of the farm.
         self.controls: dict[Optional[str], Control] = {}
         self.proposals = Proposals()
+        #: Since when each job has its owner and its part, and those that are gone had theirs; replaced, never changed.
+        self.owned: Mapping[str, Owned] = {}
         self.durations = MeasuredDurations()
         self.incidents = Incidents()
         self.demand = Demand()

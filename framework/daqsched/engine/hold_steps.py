@@ -5,8 +5,8 @@ A hold is in the record of each; those of what is not in the farm are in a docum
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Iterable, Optional
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Optional
 
 import msgspec
 
@@ -16,10 +16,12 @@ from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import unassign
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.operator_commands import desired_of, unplaced_of
 from daqsched.engine.reasons import held_up, not_ended
 from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
+from daqsched.hosts import fold
 from daqsched.limits import brief
 from daqsched.select import words_for
 from daqsched.task import Hold
@@ -47,13 +49,17 @@ def holds_restored(farm: Farm, saved: Optional[bytes], started: Optional[bytes])
 
 
 def held(farm: Farm, event: events.Held, now: float) -> Accepted:
-    """Stop these, and keep them stopped; what somebody else has stopped stays theirs."""
-    nowhere = _nowhere(farm, event.keys)
-    touched, gone = _there(farm, event.keys, nowhere)
-    touched, others = _apart(touched, event.user)
+    """Stop these, and keep them stopped; what somebody else has stopped stays theirs, and where it is all of them that is refused,
+    as nothing is kept of whoever asks."""
+    nowhere = unplaced_of(farm, event.keys)
+    touched, gone = desired_of(farm, event.keys, nowhere)
+    touched, nowhere, others = _apart(farm, touched, nowhere, event.user)
+    if others and not touched and not nowhere:
+        noted = ", and that stays so: nothing of yours was noted, and "
+        raise _theirs(others, noted, "would let run what others have stopped")
     confirm_ends(farm, event.agreed, () if event.spares else touched)
     for key in nowhere:
-        farm.holds.setdefault(key, Hold(event.user, now, event.message, event.spares))
+        farm.holds[key] = Hold(event.user, now, event.message, event.spares)
         farm.note(f"{key[0]}, which has no machine yet: stopped by {event.user}")
     if nowhere:
         farm.out.append(commands.SaveDocument(HOLDS))
@@ -75,96 +81,161 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     return Accepted(
         keys=keys,
         rejected=(*gone, *others),
-        dependents=_dependents(farm, {name for name, _ in keys}),
+        dependents=_dependents(farm, keys),
         waiting=tuple(one for one in late if one[2]),
     )
 
 
-def _dependents(farm: Farm, stopped: set[str]) -> tuple[str, ...]:
-    """The jobs that come after these, and those after them, which are not stopped."""
-    meant = set(stopped)
-    found: set[str] = set()
-    while True:
-        more = {job.name for job in farm.spec.jobs if job.name not in meant and meant.intersection(job.after)}
-        if not more:
-            return tuple(sorted(found))
-        meant |= more
-        found |= {name for name in more if farm.order.up.get(name)}
+def _dependents(farm: Farm, stopped: Iterable[Key]) -> tuple[str, ...]:
+    """What comes after these where it is (`StartOrder`), and what comes after that, as far as it runs: jobs, and ``job@hosts``
+    where that is some of one's."""
+    missing: dict[str, set[str]] = {}
+    for name, host in stopped:
+        missing.setdefault(name, set()).add(host)
+    found: dict[str, set[str]] = {}
+    desired, fresh = farm.order.desired, set(missing)
+
+    def misses(name: str, host: str) -> bool:
+        hosts = missing.get(name, ())
+        return host in hosts if host in desired.get(name, {}) else bool(hosts)
+
+    while fresh:
+        later = {job.name for job in (*farm.spec.jobs, *farm.spec.variants) if not fresh.isdisjoint(job.after)}
+        fresh = set()
+        for name in later:
+            known = missing.get(name, set())
+            more = {
+                host
+                for host, one in desired.get(name, {}).items()
+                if host not in known and one.job is not None and any(misses(other, host) for other in one.job.after)
+            }
+            if more:
+                missing[name] = known | more
+                found.setdefault(name, set()).update(more)
+                fresh.add(name)
+    words = []
+    for name, hosts in sorted(found.items()):
+        up = farm.order.up.get(name, {})
+        some = [host for host in up if host in hosts]
+        if some:
+            words.append(name if len(some) == len(up) else f"{name}@{fold(some)}")
+    return tuple(words)
 
 
 def released(farm: Farm, event: events.Released, now: float) -> Accepted:
-    """Let these run again, at once; what somebody else has stopped only where that is said."""
-    nowhere = _nowhere(farm, event.keys)
-    touched, gone = _there(farm, event.keys, nowhere)
+    """Let these run again, at once; what somebody else has stopped only where that is said, and what waits for a first start by
+    hand only where its job was named. What was stopped and has left the farm since then may run when it is back."""
+    nowhere = unplaced_of(farm, event.keys)
+    absent = _absent(farm, event.keys, nowhere)
+    touched, gone = desired_of(farm, event.keys, {*nowhere, *absent})
+    unnamed = {one for one in event.unnamed if _first_start(farm, one)}
+    first = tuple(
+        (*one.key, f"waits for its first start by hand: `daqsched start {one}` is that")
+        for one in touched
+        if one.key in unnamed
+    )
+    touched = [one for one in touched if one.key not in unnamed]
     others: tuple[tuple[str, str, str], ...] = ()
     if not event.everyones:
-        touched, others = _apart(touched, event.user)
-        if not touched and others:
-            job, host, why = others[0]
-            more = f", and {len(others) - 1} more" if len(others) > 1 else ""
-            meant = words_for((name, where) for name, where, _ in others)
-            raise Refused(
-                f"{job}@{host} {why}{more}: `daqsched start --all {meant}` lets run what others have stopped, too"
-            )
-    everywhere = {*nowhere, *((instance.name, "") for instance in touched)}.intersection(farm.holds)
-    for one in everywhere:
-        del farm.holds[one]
-    if everywhere:
+        touched, outside, others = _apart(farm, touched, (*nowhere, *absent), event.user)
+        nowhere, absent = (tuple(key for key in keys if key in outside) for keys in (nowhere, absent))
+    if not touched and not nowhere and not absent:
+        if others:
+            raise _theirs(others, ": ", "lets run what others have stopped, too")
+        if first:
+            job, host, why = first[0]
+            more = f", and so {'does' if len(first) == 2 else 'do'} {len(first) - 1} more" if len(first) > 1 else ""
+            raise Refused(f"{job}@{host} {why}{more}")
+    lifted = {*nowhere, *absent, *_everywhere(farm, touched, event)}.intersection(farm.holds)
+    for key in lifted:
+        del farm.holds[key]
+    if lifted:
         farm.out.append(commands.SaveDocument(HOLDS))
+    for key in absent:
+        farm.note(f"{key[0]}@{key[1]}, which is not in the farm: started by {event.user}")
+    idle: dict[Key, None] = {}
     for instance in touched:
         key = instance.key
         record = instance.record
+        if record.task is None or instance.ending or record.hold is not None:
+            idle[key] = None
         was_held, record.hold, record.done, record.failures, record.due = record.hold, None, "", 0, 0.0
         record.unread = ""
         record.regardless = event.anyway and farm.order.predecessor(instance) is not None
         if was_held is not None:
             farm.cancel_end(instance)
             _tell_anew(farm, instance, now)
-        farm.note(f"{instance}: started by {event.user}")
+        if key in idle:
+            farm.note(f"{instance}: started by {event.user}")
         farm.dirty[key] = None
         farm.settle(instance, now)
-    keys = (*(instance.key for instance in touched), *nowhere)
     stuck: dict[str, bool] = {}
     told = [(*instance.key, held_up(farm, instance, Tense(now), stuck)) for instance in touched]
-    waiting = tuple(one for one in told if one[2])
-    return Accepted(keys=keys, rejected=(*gone, *others), others=len(others), waiting=waiting)
+    waiting = [one for one in told if one[2]]
+    begins = {*idle, *((job, host) for job, host, _ in waiting)}
+    waiting += [(*key, "is not in the farm: it starts when a job file names it again") for key in absent]
+    keys = (*(one.key for one in touched if one.key in begins), *nowhere, *absent)
+    return Accepted(
+        keys=keys,
+        rejected=(*gone, *first, *others),
+        others=len(others),
+        waiting=tuple(waiting),
+        running=sum(one.key not in begins for one in touched),
+    )
 
 
-def _apart(instances: Iterable[Instance], user: str) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
-    """Those that nobody else has stopped, and the others with whose they are."""
+def _first_start(farm: Farm, key: Key) -> bool:
+    instance = farm.instances.get(key)
+    return instance is not None and instance.record.hold is not None and not instance.record.hold.user
+
+
+def _everywhere(farm: Farm, touched: Iterable[Instance], event: events.Released) -> Iterator[Key]:
+    """What was stopped of these jobs before they had found a machine."""
+    for key in {(instance.name, "") for instance in touched}.intersection(farm.holds):
+        if event.everyones or farm.holds[key].user == event.user:
+            yield key
+
+
+def _theirs(others: Sequence[tuple[str, str, str]], then: str, what: str) -> Refused:
+    """Nothing is done, as all of these are somebody else's."""
+    job, host, why = others[0]
+    more = f", and {len(others) - 1} more" if len(others) > 1 else ""
+    meant = words_for((name, where) for name, where, _ in others)
+    called = "@".join(filter(None, (job, host)))
+    return Refused(f"{called} {why}{more}{then}`daqsched start --all {meant}` {what}")
+
+
+def _apart(
+    farm: Farm, instances: Iterable[Instance], outside: Iterable[Key], user: str
+) -> tuple[list[Instance], tuple[Key, ...], tuple[tuple[str, str, str], ...]]:
+    """Those that nobody else has stopped, of what is in the farm and of what is not, and the others with whose they are."""
     free: list[Instance] = []
     others: list[tuple[str, str, str]] = []
     for instance in instances:
         hold = instance.record.hold
-        if hold is None or hold.user in ("", user):
+        if _is_free(hold, user):
             free.append(instance)
         else:
             others.append((*instance.key, str(hold)))
-    return free, tuple(others)
-
-
-def _nowhere(farm: Farm, keys: Iterable[Key]) -> tuple[Key, ...]:
-    """Those that mean a job which has found no machine yet: what is said of it is for those that it finds."""
-    unplaced = {(job.name, "") for job in farm.unplaced()}
-    return tuple(key for key in dict.fromkeys(keys) if key in unplaced)
-
-
-def _there(
-    farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]
-) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
-    """Those of them that are desired, and the others; raises `Refused` where none is, as after an apply in between."""
-    found, gone = [], []
-    for key in keys:
-        if key in nowhere:
-            continue
-        instance = farm.instances.get(key)
-        if instance is None or instance.job is None:
-            gone.append((*key, "is no longer desired"))
+    mine = []
+    for key in outside:
+        hold = farm.holds.get(key)
+        if _is_free(hold, user):
+            mine.append(key)
         else:
-            found.append(instance)
-    if not found and not nowhere:
-        raise Refused("none of these is desired any more: `daqsched status` lists what is")
-    return found, tuple(gone)
+            others.append((*key, str(hold)))
+    return free, tuple(mine), tuple(others)
+
+
+def _absent(farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]) -> tuple[Key, ...]:
+    """Those that are not in the farm any more, and were stopped before they left it."""
+    return tuple(
+        key for key in dict.fromkeys(keys) if key in farm.holds and key not in farm.instances and key not in nowhere
+    )
+
+
+def _is_free(hold: Optional[Hold], user: str) -> bool:
+    return hold is None or hold.user in ("", user)
 
 
 def _tell_anew(farm: Farm, instance: Instance, now: float) -> None:

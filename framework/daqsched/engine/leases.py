@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
+from math import ceil
 from typing import Optional, Union
 
 import msgspec
@@ -15,9 +17,12 @@ from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.desired import assign, unassign
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.reasons import aside_words
+from daqsched.engine.tense import Tense
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, JobError, Refused, UserError
 from daqsched.fill import command_on
+from daqsched.hosts import fold
 from daqsched.jobfile.rules import check_job
 from daqsched.limits import brief, refusal, some
 from daqsched.spec import FORWARDER
@@ -49,6 +54,7 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
     unknown = [host for host in event.hosts if host not in used and host not in farm.seen and not _is_used(farm, host)]
     if unknown:
         raise UserError(f"{some(unknown)}: no job names it, and no such machine has made an offer")
+    _ensure_own(farm, event, "aside", f" --for {ceil((event.until - now) / 60)}m", "sets aside", now)
     touched = [
         instance
         for host in dict.fromkeys(event.hosts)
@@ -57,14 +63,31 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
     ]
     confirm_ends(farm, event.agreed, touched)
     for host in event.hosts:
+        was = farm.aside.get(host)
+        before = f", and was by {was.user}" if was is not None and was.user != event.user else ""
         farm.aside[host] = Aside(event.user, now, event.until, event.message)
-        farm.note(f"{host} is set aside by {event.user}{': ' + event.message if event.message else ''}")
+        farm.note(f"{host} is set aside by {event.user}{before}{': ' + event.message if event.message else ''}")
     for instance in touched:
         instance.aside = True
         farm.end(instance, now)
         farm.settle(instance, now)
     farm.out.append(commands.SaveDocument(ASIDE))
     return Accepted(keys=tuple(instance.key for instance in touched))
+
+
+def _ensure_own(
+    farm: Farm, event: Union[events.PutAside, events.Returned], verb: str, more: str, what: str, now: float
+) -> None:
+    """Raise `Refused` where somebody else has set one of these hosts aside, and ``event`` is not said to mean that, too."""
+    others = [host for host in event.hosts if host in farm.aside and farm.aside[host].user not in ("", event.user)]
+    if event.everyones or not others:
+        return
+    also = f", and {len(others) - 1} more" if len(others) > 1 else ""
+    words = shlex.join(["daqsched", verb, "--all", *fold(others).split(", ")])
+    raise Refused(
+        f"{aside_words(others[0], farm.aside[others[0]], Tense(now))}{also}, and nothing was changed: `{words}{more}` {what} what "
+        "is set aside by others, too"
+    )
 
 
 def _is_used(farm: Farm, host: str) -> bool:
@@ -81,7 +104,8 @@ def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
     if instance is None or instance.job is None:
         raise _no_job(event)
     if instance.record.borrow is not None:
-        raise Refused(f"{instance} is run by hand already, by {instance.record.borrow.user}")
+        end = shlex.join(["daqsched", "borrow", "--end", event.host, event.job])
+        raise Refused(f"{instance} is run by hand already, by {instance.record.borrow.user}: `{end}` ends that")
     if not instance.aside:
         raise Refused(f"{event.host} is not set aside: `daqsched aside {event.host} --for 2h` does")
     if instance.record.task is not None:
@@ -146,8 +170,16 @@ def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
     strange = [host for host in event.hosts if host not in farm.aside]
     if strange:
         raise UserError(f"{some(strange)}: not set aside, nothing was given back; `daqsched aside` lists what is")
+    _ensure_own(farm, event, "return", "", "gives back", now)
     there = [instance for host in dict.fromkeys(event.hosts) for instance in of_host(farm, host)]
-    confirm_ends(farm, event.agreed, (instance for instance in there if instance.record.borrow is not None))
+    by_hand = [(str(one), one.record.borrow.user) for one in there if one.record.borrow is not None]
+    others = [f"{one}, which is run by hand by {user}" for one, user in by_hand if user != event.user]
+    confirm_ends(
+        farm,
+        event.agreed,
+        (instance for instance in there if instance.record.borrow is not None),
+        besides=f"this ends {some(others, '; ', 300)}" if others else "",
+    )
     return Accepted(keys=_back(dict.fromkeys(event.hosts), f"by {event.user}", farm, now))
 
 

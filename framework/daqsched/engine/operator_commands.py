@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Optional
 
@@ -10,9 +10,9 @@ from daqsched.engine import commands, events
 from daqsched.engine.confirming import confirm_ends
 from daqsched.engine.executor_rules import rules_for, unconfirmed
 from daqsched.engine.farm import Farm
-from daqsched.engine.instance import Instance, Reminders
+from daqsched.engine.instance import Instance, Key, Reminders
 from daqsched.engine.verdict import Accepted
-from daqsched.errors import UserError
+from daqsched.errors import Refused, UserError
 from daqsched.fill import payload
 from daqsched.limits import shown, some
 from daqsched.plural import plural
@@ -24,11 +24,12 @@ TOLD_S = 5.0
 
 def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
     """To every executor that is meant and can hear it; where a start is asked for and there is none, our own back-off is
-    over. Raises `UserError` where none has such an action."""
+    over. Raises `UserError` where none has such an action, `Refused` where none is desired any more."""
     order = event.order
-    there = [farm.instances[key] for key in event.keys if key in farm.instances]
+    nowhere = unplaced_of(farm, event.keys)
+    there, gone = desired_of(farm, event.keys, nowhere)
     _look_for_action(there, order)
-    accepted, rejected = [], [(*key, "is no longer desired") for key in event.keys if key not in farm.instances]
+    accepted, rejected = [], [*gone, *((*key, "has found no machine yet") for key in nowhere)]
     reached: list[Instance] = []
     for instance in there:
         why = why_not(instance, order, now)
@@ -121,6 +122,30 @@ def tell_rules(farm: Farm, instance: Instance, now: float) -> None:
         order = OperatorCommand(f"{OBEY}.{farm.new_id()}", OBEY, "daqsched apply", payload=told.to_json().decode())
         farm.out.append(commands.Send(task.id, task.agent_id, order))
     farm.arm(reminders.rules_due, instance)
+
+
+def unplaced_of(farm: Farm, keys: Iterable[Key]) -> tuple[Key, ...]:
+    """Those that mean a job which has found no machine yet: what is said of it is for those that it finds."""
+    unplaced = {(job.name, "") for job in farm.unplaced()}
+    return tuple(key for key in dict.fromkeys(keys) if key in unplaced)
+
+
+def desired_of(
+    farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]
+) -> tuple[list[Instance], tuple[tuple[str, str, str], ...]]:
+    """Those of them that are desired, and the others; raises `Refused` where none is, as after an apply in between."""
+    found, gone = [], []
+    for key in keys:
+        if key in nowhere:
+            continue
+        instance = farm.instances.get(key)
+        if instance is None or instance.job is None:
+            gone.append((*key, "is no longer desired"))
+        else:
+            found.append(instance)
+    if not found and not nowhere:
+        raise Refused("none of these is desired any more: `daqsched status` lists what is")
+    return found, tuple(gone)
 
 
 def no_action(instance: Instance, order: OperatorCommand) -> bool:

@@ -16,6 +16,7 @@ from daqsched.engine import choice_steps, events, proposal_steps
 from daqsched.engine.endings import mixed
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Key
+from daqsched.engine.rollout_requests import left_alone
 from daqsched.errors import Refused
 from daqsched.farm_parts import as_farm
 from daqsched.hosts import expand
@@ -64,8 +65,9 @@ def target(farm: Farm, key: Key) -> Target:
     job = (
         instance.job if instance is not None else farm.desired.job(key[0])
     )  # one that has found no machine yet is somebody's, too
-    part = (instance.part or "") if instance is not None else job.part if job is not None else ""
-    return Target(*key, job.owner if job is not None else "", part)
+    if job is None:
+        return Target(*key, forgotten=True)
+    return Target(*key, job.owner, (instance.part or "") if instance is not None else job.part)
 
 
 def _of_jobs(farm: Farm, names: Collection[str]) -> list[Target]:
@@ -110,7 +112,10 @@ def _given_back(farm: Farm, event: events.BorrowEnded) -> Iterator[Need]:
 
 
 def _restarted(farm: Farm, event: events.RestartAsked) -> Iterator[Need]:
-    yield Need("restart", [target(farm, key) for key in event.keys])
+    alone = {key for key in event.keys if left_alone(farm, key)}
+    yield Need("restart", [target(farm, key) for key in event.keys if key not in alone])
+    for key in alone:  # each by itself: it is not ended, and a rule's ``at_once`` does not count it
+        yield Need("restart", [target(farm, key)])
     if event.strategy.guard:
         yield Need("guard", [FARM])
 

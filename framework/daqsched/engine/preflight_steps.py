@@ -8,7 +8,7 @@ from daqsched.engine.farm import Farm
 from daqsched.engine.match import FreeResources
 from daqsched.engine.preflight_state import PreflightState
 from daqsched.engine.verdict import Accepted
-from daqsched.errors import Refused
+from daqsched.errors import Refused, UserError
 from daqsched.hosts import fold
 from daqsched.preflight import AT_ONCE, KEPT, LONGEST_S, NEEDS, TASK, TRIES, UNDER_WAY, HostQuery, Preflight
 from daqsched.task import LIVE
@@ -17,6 +17,8 @@ from daqsched_executor.contract import ContractError, Findings, duration
 
 def asked(farm: Farm, event: events.PreflightAsked, now: float) -> Accepted:
     """Begin to ask the hosts."""
+    if not 0 < event.patience_s <= LONGEST_S:
+        raise UserError(f"a preflight may take up to {LONGEST_S:g} s, not {event.patience_s:g} s")
     preflights = farm.preflights
     running = sum(not one.over for one in preflights.made.values())
     if running >= UNDER_WAY:
@@ -24,8 +26,8 @@ def asked(farm: Farm, event: events.PreflightAsked, now: float) -> Accepted:
     over = [name for name, one in preflights.made.items() if one.over]
     for name in over[: max(0, len(preflights.made) - KEPT + 1)]:
         del preflights.made[name]
-    until = now + min(event.patience_s, LONGEST_S)
-    made = Preflight(event.user, now, until, event.questions, event.not_asked)
+    until = now + event.patience_s
+    made = Preflight(event.user, now, until, event.questions, event.not_asked, event.known_as)
     preflights.made[event.id] = made
     for ask in made.asks.values():
         if ask.host in event.absent:

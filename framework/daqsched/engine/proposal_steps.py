@@ -52,7 +52,7 @@ def made(farm: Farm, event: events.ProposalMade, now: float) -> Accepted:
         event.digest or digest(event.spec),
     )
     if not event.spec.jobs and not event.allow_empty:
-        raise UserError("the file has no jobs, which would stop all of its part: if that is meant, give --allow-empty")
+        raise Refused("the file has no jobs, which would stop all of its part: if that is meant, give --allow-empty")
     _keep(farm, with_proposal(farm.proposals, one))
     farm.note(f"proposal {number} by {event.user}{_why(event.message)}")
     return Accepted(proposal=number)

@@ -66,7 +66,7 @@ def _reason_of(farm: Farm, instance: Instance, state: Shown, tense: Tense) -> st
         told = "what changed in the job is being told to its executor" if unconfirmed(farm.desired, instance) else ""
         carried = carries_others(farm.desired, instance)
         older = (NOT_SAID if carried == NOT_KNOWN else TOO_OLD).format(instance) if carried else ""
-        return "; ".join(filter(None, [held, told, older, _how_it_runs(task, state, tense)]))
+        return "; ".join(filter(None, [held, told, older, _how_it_runs(instance, task, state, tense)]))
     return task.message or "launched, waiting for its executor"
 
 
@@ -126,6 +126,8 @@ def aside_words(host: str, lease: Aside, tense: Tense) -> str:
 def _why_stopping(farm: Farm, instance: Instance) -> str:
     if instance.job is None:
         what = "no longer desired"
+    elif instance.record.borrow is not None:
+        what = "was told to end"
     elif instance.record.hold and not instance.record.hold.spares:
         what = "stopped"
     elif instance.aside:
@@ -136,17 +138,21 @@ def _why_stopping(farm: Farm, instance: Instance) -> str:
     return f"{what}; waits for the end of {awaited}" if awaited else what
 
 
-def _how_it_runs(task: Task, state: Shown, tense: Tense) -> str:
-    """A check that somebody snoozed is mentioned, but does not count."""
-    report = task.report
+def _how_it_runs(instance: Instance, task: Task, state: Shown, tense: Tense) -> str:
+    """A check that somebody snoozed is mentioned, but does not count; of its last end, whether it was started again in place or
+    launched anew, which nobody asked for."""
+    report, record = task.report, instance.record
+    again = f" ({record.failures} in a row)" if record.failures > 1 else ""
+    last = f"last end: {record.last_end}{again}" if record.failures and record.last_end else ""
     if report is None:
-        return task.message
+        return "; ".join(filter(None, [task.message, last]))
     if report.snoozed > tense.now:
         ailment = f"; {report.ailment}" if report.ailment else ""
         return f"its checks are snoozed {tense.until(report.snoozed)}{ailment}"
     if state == "UNHEALTHY":
         return report.ailment or task.message
-    last = f"last end: {report.last_exit.words()}" if report.last_exit is not None else ""
+    if report.last_exit is not None:
+        last = f"last end: {report.last_exit.words()}"
     return "; ".join(filter(None, [report.lacks, report.says, last]))
 
 

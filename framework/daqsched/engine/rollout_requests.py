@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from daqsched.engine import events
 from daqsched.engine.confirming import at_once, confirm_ends
 from daqsched.engine.endings import endings
 from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Key
 from daqsched.engine.rollout_steps import begin, change_state, end, next_to_change, roll_back, what_goes_back
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.merge import change_of
-from daqsched.rollout import AND_BY, Rollout, with_failure
-from daqsched.select import words_for
+from daqsched.plural import plural
+from daqsched.rollout import AND_BY, Rollout, called, with_failure
+from daqsched.task import Hold
 
 
 def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepted:
@@ -22,22 +26,42 @@ def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepte
             first = "first `daqsched rollout resume`, `rollback` or `abort`"
             if not _goes_back(farm, rollout):
                 first = "first `daqsched rollout resume` or `abort`"
-            raise Refused(f"rollout {rollout.number} by {rollout.user} is paused, {rollout.why}: {first}")
-        raise Refused(
-            f"rollout {rollout.number} by {rollout.user} is under way: wait for its end, or `daqsched rollout abort`"
-        )
-    there = [farm.instances[key] for key in event.keys if key in farm.instances]
-    running = [one.key for one in there if one.record.task is not None and not one.spared]
-    if not running and any(one.spared for one in there):
-        held = words_for(one.key for one in there if one.spared)
-        raise Refused(f"what is held is left alone: `daqsched start {held}` lets it run as before")
+            raise Refused(f"{called(rollout)} is paused, {rollout.why}: {first}")
+        raise Refused(f"{called(rollout)} is under way: wait for its end, or `daqsched rollout abort`")
+    reasons = {key: left_alone(farm, key) for key in event.keys}
+    running = [key for key, why in reasons.items() if not why]
+    rejected = tuple((*key, why) for key, why in reasons.items() if why)
     if not running:
-        raise UserError("none of these runs any more: `daqsched status` lists what does")
+        waiting = [one for one in rejected if _hold_of(farm, one[:2]) is not None]
+        if not waiting:
+            raise UserError("none of these runs any more: `daqsched status` lists what does")
+        (job, host, why), *others = waiting
+        more = f"; {plural(len(others), 'other', 'is', 'are')} stopped or held, too" if others else ""
+        raise Refused(f"nothing was restarted: {job}@{host} {why}{more}")
     soon = at_once(farm, running, event.strategy, {job.name: job.after for job in farm.spec.jobs})
     confirm_ends(farm, event.agreed, (), (farm.instances[key] for key in soon))
     begin(farm, "restart", running, event.strategy, event.user, event.message, None, now)
     assert farm.rolling.rollout is not None
-    return Accepted(rollout=farm.rolling.rollout.number, keys=tuple(running))
+    return Accepted(rollout=farm.rolling.rollout.number, keys=tuple(running), rejected=rejected)
+
+
+def left_alone(farm: Farm, key: Key) -> str:
+    """Why a rolling restart does not start that anew, for people; empty: it does."""
+    instance = farm.instances.get(key)
+    if instance is None or instance.job is None:
+        return "is no longer desired"
+    hold, runs = instance.record.hold, instance.record.task is not None
+    if hold is None:
+        return "" if runs else "does not run"
+    if runs and hold.spares:
+        return f"{hold}, and what is held is left alone: `daqsched start {instance}` lets it run as before"
+    why = str(hold) if hold.user else "waits for its first start by hand"
+    return f"{why}, and stays so: `daqsched start {instance}` starts it"
+
+
+def _hold_of(farm: Farm, key: Key) -> Optional[Hold]:
+    instance = farm.instances.get(key)
+    return instance.record.hold if instance is not None and instance.job is not None else None
 
 
 def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:

@@ -9,6 +9,7 @@ from daqsched.engine import (
     backoff,
     commands,
     events,
+    job_owners,
     leases,
     operator_commands,
     preflight_steps,
@@ -200,10 +201,11 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     if task.killed and event.state == "TASK_KILLED" and farm.durations.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(DURATIONS))
     record.ended, record.ended_at = task.id, now
-    record.last_end = event.message or _words(event)
+    formers = job_owners.is_formers(farm, instance)  # what it said is nothing to who has the name now
+    record.last_end = (event.message if not formers else "") or _words(event)
     if spoke_never:
         record.last_end = f"{SPOKE_NEVER} ({record.last_end})"
-    record.last_report = report or task.report
+    record.last_report = None if formers else report or task.report
     farm.forget_task(instance)
     _follow(farm, instance, event, task, asked_for, ran_s, now)
 

@@ -34,7 +34,9 @@ class Accepted(msgspec.Struct, frozen=True):
     waiting: tuple[tuple[str, str, str], ...] = ()
     #: How many of these somebody else has stopped: that may be said, see `events.Released`.
     others: int = 0
-    #: Jobs that depend on what was stopped, and are not stopped themselves.
+    #: Of a start: how many of those meant ran already, or were being started, and are not among the keys.
+    running: int = 0
+    #: Jobs, or ``job@hosts`` where it is some of one's, that depend on what was stopped, and are not stopped themselves.
     dependents: tuple[str, ...] = ()
     #: The command that is run by hand, placeholders filled in.
     argv: tuple[str, ...] = ()

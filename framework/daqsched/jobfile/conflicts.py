@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from daqsched import farm_parts
 from daqsched.confirm import check as check_end_limit
-from daqsched.errors import JobError
+from daqsched.errors import JobError, UserError
 from daqsched.hosts import count, expand
 from daqsched.jobfile.rules import check_job, logging_mistakes
 from daqsched.limits import FIXED_PORTS, INSTANCES, JOBS, did_you_mean, refusal, shown
@@ -55,6 +55,15 @@ def check(spec: Spec) -> None:
             raise JobError(f"confirm: {error.field}: {error}", error.field) from error
     for name, conflict in conflicts(spec.jobs):
         raise JobError(f"job {name!r}: {conflict.field}: {conflict}", conflict.field)
+
+
+def check_file(spec: Spec) -> None:
+    """`check` of what was sent, as it is: what is wrong is of nothing else."""
+    try:
+        check(spec)
+    except UserError as error:
+        error.of_request = True
+        raise
 
 
 def conflicts(jobs: Iterable[JobSpec], others: Collection[str] = ()) -> Iterator[tuple[str, JobError]]:

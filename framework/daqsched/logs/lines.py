@@ -96,7 +96,7 @@ def line_of(hit: Mapping[str, Any]) -> Line:
     log = log if isinstance(log, Mapping) else {}
     offset, flags, start = log.get("offset"), log.get("flags") or (), text("daqsched", "start")
     return Line(
-        time=_seconds(text("@timestamp")),
+        time=seconds(text("@timestamp")),
         host=text("host", "name"),
         job=text("service", "name"),
         stream=text("daqsched", "stream"),
@@ -112,7 +112,7 @@ def line_of(hit: Mapping[str, Any]) -> Line:
         run=text("labels", "run"),
         start=int(start) if start.isdecimal() and len(start) < 10 else 0,
         fingerprint=text("daqsched", "fingerprint"),
-        created=_seconds(text("event", "created")),
+        created=seconds(text("event", "created")),
     )
 
 
@@ -198,7 +198,7 @@ def json_text(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     """A document's ``@timestamp``; digits after the microsecond are left out (Python 3.9 reads at most six)."""
     match = re.match(r"(.{19})(?:\.(\d{1,9}))?", text)
     try:

@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 from daqsched.hosts import expand
+from daqsched.logs.lines import seconds
 from daqsched.merge import Desired
 from daqsched.rights.grants import Grants, LineRule, Target
 from daqsched.spec import JobSpec, Spec
 from daqsched_executor.contract.globs import fits
+
+#: Of so many jobs whose names were others' it is said one by one since when.
+MOST_TAKEN = 200
 
 #: What no document is.
 NOTHING: dict[str, Any] = {"match_none": {}}
@@ -46,39 +50,46 @@ _OURS: dict[str, Any] = {"terms": {"event.dataset": [_JOBS_DATASET, *(f"daqsched
 _JOB, _HOST = "service.name", "host.name"
 
 
-def filter_of(grants: Grants, spec: Spec) -> Optional[dict[str, Any]]:
-    """The filter for somebody; None: he may read all. ``spec`` says whose each job is."""
+def filter_of(grants: Grants, spec: Spec, taken: Mapping[str, float] = {}) -> Optional[dict[str, Any]]:
+    """The filter for somebody; None: he may read all. ``spec`` says whose each job is, ``taken`` since when where others had a
+    job of that name before (`engine.job_owners`): of lines of before nobody knows whose they were."""
     if grants.who.owner:
         return None
     rules = grants.line_rules
     desired = Desired(spec)
-    gives = [one for rule in rules if rule.gives for one in _clauses(rule, desired)]
+    gives = [one for rule in rules if rule.gives for one in _clauses(rule, desired, taken)]
     if not gives:
         return NOTHING
     said: dict[str, Any] = {
         "filter": [_OURS, {"exists": {"field": _JOB}}, {"exists": {"field": _HOST}}, _any(gives)],
     }
-    denies = [one for rule in rules if not rule.gives for one in _clauses(rule, desired)]
+    denies = [one for rule in rules if not rule.gives for one in _clauses(rule, desired, taken)]
     if denies:
         said["must_not"] = denies
     return {"bool": said}
 
 
-def test_of(grants: Grants, spec: Spec) -> Callable[[Mapping[str, Any]], bool]:
+def test_of(grants: Grants, spec: Spec, taken: Mapping[str, float] = {}) -> Callable[[Mapping[str, Any]], bool]:
     """The same as a test of a document, for those that were found: should a filter ever let one through."""
     desired = Desired(spec)
 
     def permits(source: Mapping[str, Any]) -> bool:
         job, host, service = whose(source)
-        return bool(job and host) and not grants.why_not("lines", target(desired, job, host, service))
+        meant = [target(desired, job, host, service)]
+        if not service and seconds(str(source.get("@timestamp", ""))) < begins.get(job, float("-inf")):
+            meant.append(Target(job, host, forgotten=True))
+        return bool(job and host) and not any(grants.why_not("lines", one) for one in meant)
 
+    begins = _begins(taken)
     return permits
 
 
 def target(desired: Desired, job: str, host: str, service: bool) -> Target:
-    """Whose a line is, as rules know it: of what is no job, nobody's."""
+    """Whose a line is, as rules know it: of what is no job, nobody's; of a job that is gone nobody knows that."""
     found = None if service else desired.of(job, host)
-    return Target(job, host, found.owner if found else "", found.part if found else "", service)
+    if found is None:
+        return Target(job, host, service=service, forgotten=not service)
+    return Target(job, host, found.owner, found.part)
 
 
 def whose(source: Mapping[str, Any]) -> tuple[str, str, bool]:
@@ -95,13 +106,16 @@ def whose(source: Mapping[str, Any]) -> tuple[str, str, bool]:
     return text("service", "name"), text("host", "name"), not job
 
 
-def _clauses(rule: LineRule, desired: Desired) -> list[dict[str, Any]]:
+def _clauses(rule: LineRule, desired: Desired, taken: Mapping[str, float]) -> list[dict[str, Any]]:
     """What a rule is about: of jobs, of services."""
     found = []
     if rule.jobs is not None:
         filters = [_OF_JOBS, *_selected(rule.on), *_selected(rule.jobs)]
         if rule.owners or rule.parts:
-            filters.append(_owned(rule, desired))
+            whose, before = _owned(rule, desired), _before(taken)
+            filters.append(whose if rule.gives else _any([whose, _gone(desired), *before]))
+            if rule.gives and before:
+                filters.append({"bool": {"must_not": before}})
         found.append({"bool": {"filter": filters}})
     # what is no job is nobody's
     if rule.services is not None and not rule.owners and not rule.parts:
@@ -130,6 +144,29 @@ def _owned(rule: LineRule, desired: Desired) -> dict[str, Any]:
     if whole:
         tests.append({"terms": {_JOB: whole}})
     return _any(tests) if tests else NOTHING
+
+
+def _gone(desired: Desired) -> dict[str, Any]:
+    """Jobs that are not in the farm: of which nobody knows whose they were."""
+    return {"bool": {"must_not": [{"terms": {_JOB: list(desired.jobs)}}]}}
+
+
+def _begins(taken: Mapping[str, float]) -> Mapping[str, float]:
+    """Of very many one time for all, as a filter has so many clauses: the last."""
+    begins = {name: int(since * 1000) / 1000 for name, since in taken.items()}
+    return begins if len(begins) <= MOST_TAKEN else dict.fromkeys(begins, max(begins.values()))
+
+
+def _before(taken: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Lines of jobs from before these were whose they are."""
+    names: dict[float, list[str]] = {}
+    for name, since in _begins(taken).items():
+        names.setdefault(since, []).append(name)
+
+    def of(since: float) -> dict[str, Any]:
+        return {"range": {"@timestamp": {"lt": round(since * 1000), "format": "epoch_millis"}}}
+
+    return [{"bool": {"filter": [{"terms": {_JOB: jobs}}, of(since)]}} for since, jobs in names.items()]
 
 
 def _selected(words: Sequence[str]) -> list[dict[str, Any]]:

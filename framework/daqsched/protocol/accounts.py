@@ -72,7 +72,7 @@ class TokensAnswer(msgspec.Struct):
 
 
 class RevokeRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """POST /v1/revoke -> `TokensAnswer`: the token of this name counts no more."""
+    """POST /v1/revoke -> `TokensAnswer`: revoke the token of this name."""
 
     name: str
 
@@ -89,7 +89,7 @@ class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LogoutRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """POST /v1/logout -> `LoginAnswer`, of nobody: the session counts no more."""
+    """POST /v1/logout -> `LoginAnswer`, of nobody: end the session."""
 
 
 class LoginAnswer(msgspec.Struct, omit_defaults=True):

@@ -36,11 +36,11 @@ class Problem(msgspec.Struct):
 
 
 class UnconfirmedProblem(Problem):
-    """The same where more programs would end than was agreed to, or somebody's paused rollout."""
+    """The same where more programs would end than was agreed to, or what is somebody else's."""
 
     #: The number to agree to, as `stops` of the request, of so many.
     stops: int = 0
     running: int = 0
     endings: tuple[Ending, ...] = ()
-    #: The rollout that would end, as a sentence; empty: none, or none that is paused for somebody else.
+    #: What would end of somebody else's, a paused rollout or what is run by hand, as a sentence; empty: nothing.
     paused: str = ""

@@ -134,7 +134,7 @@ class RolloutAnswer(msgspec.Struct):
     #: The hosts of the batch in work that are not ready, and why: ``(job, host, why)``.
     lagging: list[tuple[str, str, str]]
     now: float
-    #: Of a restart: what was named and is not started anew, as somebody has to start it, and why: ``(job, host, why)``.
+    #: Of a restart: what was named and is not started anew, as it is stopped, held or does not run, and why: ``(job, host, why)``.
     rejected: list[tuple[str, str, str]] = []
 
 

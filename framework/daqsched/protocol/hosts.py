@@ -16,6 +16,8 @@ class AsideRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     message: str = ""
     #: As of `ApplyRequest`.
     stops: Optional[int] = None
+    #: Also those that others have set aside.
+    everyones: bool = False
 
 
 class ReplaceRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -47,6 +49,8 @@ class BorrowAnswer(msgspec.Struct):
     argv: list[str]
     #: Whether it has a terminal (``Job(console=True)``).
     console: bool = False
+    #: Of an end: whether anything ran there by hand.
+    ended: bool = True
 
 
 class Lease(msgspec.Struct):

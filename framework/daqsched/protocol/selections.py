@@ -26,7 +26,7 @@ class Selected(msgspec.Struct):
     count: int
     #: To which it was not, and why: (job, host, reason).
     rejected: list[tuple[str, str, str]] = []
-    #: Jobs that depend on what was stopped and run: they would not start again meanwhile.
+    #: Jobs, or ``job@hosts`` where it is some of one's, that depend on what was stopped and would not start again meanwhile.
     dependents: list[str] = []
     #: Of a start: how many of those somebody else has stopped, so that `SelectRequest.everyones` would let them run.
     others: int = 0
@@ -37,6 +37,10 @@ class Selected(msgspec.Struct):
     agent_before: str = ""
     #: How many of those counted are forwarders of lines, which are no programs of the job file's.
     forwarders: int = 0
+    #: Of a start: which may run now, as a selection has them, the first where there are many; and how many of those meant are not
+    #: counted, as they ran already or were being started.
+    which: str = ""
+    running: int = 0
 
 
 class OrderRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -28,6 +28,8 @@ class Target(NamedTuple):
     part: str = ""
     #: It is no job, but what else writes lines on a machine, by the name that these carry; of nobody and no part.
     service: bool = False
+    #: It is of the past, and nobody knows whose it was: no rule for an owner or a part gives it, and each of those denies it.
+    forgotten: bool = False
 
     def __str__(self) -> str:
         return f"{self.job}@{self.host}" if self.host and self.job else self.job or (self.host and f"@{self.host}")
@@ -81,7 +83,13 @@ class _Given:
     def _on_some_host(self) -> Chosen:
         return selection([word.partition("@")[0] or "*" for word in words_of(self.rule.on)])
 
+    def denies(self, verb: str) -> bool:
+        """Whether it takes that verb. What somebody may not see he can do nothing with."""
+        return not self.denied.isdisjoint(("*", "see", verb))
+
     def _of_those(self, target: Target) -> bool:
+        if target.forgotten and (self._owners or self._parts):
+            return self.role is None
         return (not self._owners or target.owner in self._owners) and (not self._parts or target.part in self._parts)
 
     def lines(self, target: Target) -> bool:
@@ -138,7 +146,7 @@ class Grants:
             return ""
         wanted = VERBS[verb].role
         for one in self._denies:
-            if "*" in one.denied or verb in one.denied:
+            if one.denies(verb):
                 rule = self._rights.line(one.number)
                 if one.fits(target):
                     return self._says(verb, target, f"{rule} denies it{self._in_doubt(one)}")
@@ -163,7 +171,7 @@ class Grants:
     def line_rules(self) -> tuple[LineRule, ...]:
         """What `why_not` goes by for ``lines``, in no order: any rule gives, one that takes wins. Not for who may `all`."""
         gives = [one.about_lines(self._reads_all_of(one)) for one in self._gives]
-        denies = [one.about_lines(True) for one in self._denies if {"*", "lines"} & one.denied]
+        denies = [one.about_lines(True) for one in self._denies if one.denies("lines")]
         return tuple(one for one in [*gives, *denies] if one.jobs is not None or one.services is not None)
 
     def account(self, account: str, target: Target) -> str:
@@ -180,7 +188,8 @@ class Grants:
         for target in targets:
             why = self.why_not(verb, target)
             if why:
-                hidden = target.job and self.why_not("see", target)
+                # a host without jobs is told as one with hidden ones is
+                hidden = self.why_not("see", target) if target.job else target.host and not self.everywhere("see")
                 return self._says(verb, HIDDEN, "it is not there, or not for you to see") if hidden else why
             if VERBS[verb].ends:
                 limit = self._at_once(verb, target)
@@ -211,7 +220,7 @@ class Grants:
     def somewhere(self, verb: str) -> str:
         """Why it can't be asked of anything at all; empty: of some it can."""
         wanted = VERBS[verb].role
-        denied = any({"*", verb} & one.denied and one.everywhere for one in self._denies)
+        denied = any(one.denies(verb) and one.everywhere for one in self._denies)
         given = any(one.role is not None and one.role >= wanted for one in self._gives)
         if self._capped(verb):
             by_rules = self.who.owner or (given and not denied)
@@ -245,7 +254,7 @@ class Grants:
         """Whether it can be asked of all of the farm (of lines: look at each), so that no instance has to be looked at."""
         if self.all:
             return True
-        denied = any({"*", verb} & one.denied for one in self._denies)
+        denied = any(one.denies(verb) for one in self._denies)
         return not denied and not self.why_not(verb)
 
     @property
@@ -253,7 +262,7 @@ class Grants:
         """The same of all who see the same of the farm, whatever its jobs are; None: all of it."""
         if self.everywhere("see"):
             return None
-        denies = tuple(one.number for one in self._denies if {"*", "see"} & one.denied)
+        denies = tuple(one.number for one in self._denies if one.denies("see"))
         return id(self._rights), tuple(one.number for one in self._gives), denies
 
     def rows(self, targets: Collection[Target]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Lines of the audit file and of those that were set aside, the newest first, page by page."""
+"""Lines of the audit file and of rotated ones, the newest first, page by page."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class _Line(NamedTuple):
 
 
 def those_of(path: Path) -> list[Path]:
-    """The audit file and those of it that were set aside, the oldest first."""
+    """The audit file and its rotated ones, the oldest first."""
     pattern = re.compile(re.escape(path.name) + r"\.([1-9][0-9]{0,5})")
     try:
         found = {int(match[1]): one for one in path.parent.iterdir() if (match := pattern.fullmatch(one.name))}

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from daqsched import farm_parts
 from daqsched.choices import ChoiceSet
 from daqsched.engine import events, permission
-from daqsched.engine.applying import outcome
+from daqsched.engine.applying import ensure_part, outcome
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
 from daqsched.errors import UserError
@@ -33,8 +33,8 @@ from daqsched.serve.plans import Planned, Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
 from daqsched.serve.revisions_api import MOST_REVISIONS, no_revision
-from daqsched.serve.sight import remember, sight_in, unsaying
-from daqsched.spec import Spec
+from daqsched.serve.sight import asked_of, remember, sight_in, unsaying
+from daqsched.spec import EMPTY, Spec
 from daqsched.views.look import questions
 from daqsched.views.needed import needed
 from daqsched.views.plan import Plan
@@ -73,6 +73,9 @@ class ChangeRoutes:
         body = await body_of(request, PlanRequest)
         check_way(body.strategy)
         await ensure_means(request, self._ask, self._planning, body.spec, body.only)
+        body.spec = await asked_of(request, self._ask, body.spec)
+        if not body.spec.jobs:  # as an apply of it is refused
+            await self._ask(lambda engine, now: ensure_part(_in_force(engine), body.spec, body.only))
         scope = Scope(tuple(body.only), take=tuple(body.take))
         sent = _sent(body.choices, body.spec, scope)
 
@@ -88,6 +91,7 @@ class ChangeRoutes:
         check_way(body.strategy)
         async with self.turn(request):
             await ensure_means(request, self._ask, self._planning, body.spec, body.only)
+            body.spec = await asked_of(request, self._ask, body.spec)
             event = events.JobsApplied(
                 body.spec,
                 user_of(request),
@@ -163,7 +167,7 @@ class ChangeRoutes:
         body = await body_of(request, RollbackRequest)
         check_way(body.strategy)
         async with self.turn(request):
-            then = await self._ask(lambda engine, now: self._then(request, engine, body))
+            then = await self._ask(lambda engine, now: self._then(request, engine, body)) if body.revision else None
             if then is None:
                 raise UserError(no_revision(body.revision))
             spec = _to_roll_back(then.revision, farm_parts.named(then.spec), body)
@@ -192,7 +196,7 @@ class ChangeRoutes:
     def _then(self, request: Request, engine: Engine, body: RollbackRequest) -> Optional[_Then]:
         """All that a rollback needs to know, in one visit; None: there is no such revision."""
         remember(request, engine.spec)
-        revision = self._daemon.revision(body.revision) if body.revision else engine.revision
+        revision = self._daemon.revision(body.revision)
         if revision is None:
             return None
         source = ""
@@ -230,6 +234,10 @@ class ChangeRoutes:
         own = next((one for one in found if engine.parts.get(one, "") == part), 0)
         revision = self._daemon.revision(own) if own else None
         return revision.spec.source if revision is not None else ""
+
+
+def _in_force(engine: Engine) -> Spec:
+    return engine.revision.spec if engine.revision is not None else EMPTY
 
 
 def _sent(choices: Optional[ChoiceSet], spec: Spec, scope: Scope) -> Optional[dict[str, ChoiceSet]]:

@@ -9,7 +9,9 @@ from starlette.routing import Route
 
 from daqsched.control import in_the_way, refusal
 from daqsched.engine.control_steps import known_as, part_of
+from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
+from daqsched.engine.job_owners import is_formers
 from daqsched.engine.permission import target
 from daqsched.errors import DaqschedError, Refused, UserError
 from daqsched.protocol import (
@@ -102,11 +104,11 @@ class ConsoleRoutes:
         grants = await grants_now(request)
         if grants is None:
             return
-        it: Target = await self._ask(lambda engine, now: target(engine, key))
-        if grants.why_not("console", it) or grants.why_not("see", it):
+        for it in await self._ask(lambda engine, now: _targets(engine, key)):
             if grants.why_not("see", it):
                 raise UserError(f"there is no {key[0]}@{key[1]}: `daqsched status` lists what there is")
-            raise Refused(grants.why_not("console", it), "console")
+            if grants.why_not("console", it):
+                raise Refused(grants.why_not("console", it), "console")
 
     async def _uncontrolled(self, request: Request, key: Key) -> None:
         """Raise where somebody else is in control: what is typed may change anything."""
@@ -128,3 +130,10 @@ class ConsoleRoutes:
     def _of(self, request: Request) -> tuple[str, Attached]:
         id = request.path_params["id"]
         return id, self._terminals.of(id, caller_of(request))
+
+
+def _targets(engine: Engine, key: Key) -> list[Target]:
+    """Whose that terminal is: while the program of another, who had the job of that name, has still to end, nobody knows."""
+    instance = engine.instances.get(key)
+    formers = instance is not None and is_formers(engine, instance)
+    return [target(engine, key), *([Target(*key, forgotten=True)] if formers else [])]

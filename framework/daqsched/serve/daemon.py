@@ -43,6 +43,7 @@ from daqsched.spec import Spec
 from daqsched.store import Contents, Store
 from daqsched.store.backup import contents_of
 from daqsched.store.base import WAY_OUT
+from daqsched.task import launch_mark
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Daemon:
         #: Why nothing can be changed, while the state is lost or can't be saved.
         self.read_only = ""
         self._over = False
-        self.engine = Engine(lambda: secrets.token_hex(4), complete)
+        self.engine = Engine(lambda: launch_mark(clock(), secrets.token_hex(4)), complete)
         try:
             self.engine.restore(store.framework_id(), store.revision, store.records(), store.document)
         except Deposed:
@@ -194,7 +195,7 @@ class Daemon:
                         Unsure(f"{error}: look whether it was still taken in, `daqsched status`, and ask again"),
                     )
                 elif not item.answer.done():
-                    self._queue.put(item)  # `hold` or `end` has an answer
+                    self._queue.put(item)  # `stay_read_only` or `end` has an answer
             raise
 
     def _work(self, items: Sequence[Item], edge: Edge) -> bool:

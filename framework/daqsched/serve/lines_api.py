@@ -8,11 +8,13 @@ and there are no regular expressions. What Elasticsearch says itself is disclose
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
 from starlette.requests import Request
 from starlette.routing import Route
 
+from daqsched.engine.job_owners import taken
 from daqsched.errors import DaqschedError, UserError
 from daqsched.limits import MOMENT, number, some
 from daqsched.logs import permitted
@@ -52,6 +54,7 @@ from daqsched.serve.refusals import RefusedWith
 from daqsched.serve.request_body import body_of
 from daqsched.serve.searches import MOST_WHOLE, SEARCH_S, WHOLE_S, Searches
 from daqsched.spec import Spec
+from daqsched.task import Owned
 
 if TYPE_CHECKING:
     from daqsched.logs.elastic import Elastic
@@ -230,9 +233,10 @@ class LineRoutes:
         async def begin() -> Callable[[Elastic], Answer]:
             await still_permitted(request, "lines")
             grants = grants_of(request)
-            spec: Spec = await self._ask(lambda engine, now: engine.spec)
+            found: tuple[Spec, Mapping[str, Owned]] = await self._ask(lambda engine, now: (engine.spec, engine.owned))
+            spec, owned = found
             disclosure.all = grants is None or not grants.why_not("log")
-            return lambda client: self._asked(client, grants, spec, wanted, work)
+            return lambda client: self._asked(client, grants, spec, taken(owned), wanted, work)
 
         try:
             answer = await self._searches.run(whose(request), begin)
@@ -251,6 +255,7 @@ class LineRoutes:
         client: Elastic,
         grants: Optional[Grants],
         spec: Spec,
+        former: Mapping[str, float],
         wanted: Wanted,
         work: Callable[[StoredSource], Answer],
     ) -> Answer:
@@ -260,8 +265,8 @@ class LineRoutes:
         until = time.monotonic() + WHOLE_S
         within = Within(None, lambda source: True, until, SEARCH_S, MOST_WHOLE)
         if grants is not None:
-            found = permitted.filter_of(grants, spec)
-            within = within._replace(filter=found, permits=permitted.test_of(grants, spec))
+            found = permitted.filter_of(grants, spec, former)
+            within = within._replace(filter=found, permits=permitted.test_of(grants, spec, former))
         index = spec.logging.index or self._index
         if any(letter in index for letter in '*?,/<>| \\"#:%'):
             raise UserError(f"{index!r} is not the first part of an index's name")

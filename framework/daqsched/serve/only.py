@@ -9,7 +9,7 @@ from starlette.requests import Request
 from daqsched.engine.instance import Key
 from daqsched.errors import MatchesNothing
 from daqsched.hosts import expand
-from daqsched.jobfile.conflicts import check
+from daqsched.jobfile.conflicts import check_file
 from daqsched.limits import some
 from daqsched.select import Idle, hint, selection
 from daqsched.serve.daemon import Ask
@@ -34,7 +34,7 @@ async def ensure_means(request: Request, ask: Ask, planning: Planning, spec: Spe
                 idle.see(*key)
 
     def in_file(deadline: Deadline) -> list[Key]:
-        check(spec)
+        check_file(spec)
         named = [(job.name, host) for job in spec.jobs for host in ("", *deadline.each(expand(job.hosts)))]
         look(named, deadline)
         return named

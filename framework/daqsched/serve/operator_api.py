@@ -13,12 +13,11 @@ from starlette.routing import Route
 from daqsched.engine import events
 from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
-from daqsched.engine.instance import Instance, Key
-from daqsched.errors import Refused, UserError
-from daqsched.hosts import expand
-from daqsched.limits import some
+from daqsched.engine.instance import Key
+from daqsched.errors import MatchesNothing, UserError
+from daqsched.hosts import expand, fold
+from daqsched.limits import MOST_NAMES, some
 from daqsched.logbook import MOST, LogbookEntry
-from daqsched.plural import plural
 from daqsched.protocol import (
     AsideAnswer,
     AsideRequest,
@@ -43,7 +42,7 @@ from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import check_way
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.requested import requested
-from daqsched.serve.sight import Sight, seen_of, sight_of, sight_then
+from daqsched.serve.sight import Sight, seen_of, sight_of, sight_then, unsaying
 from daqsched.spec import FORWARDER
 from daqsched.views.status import all_keys, still_away, why_not_ready
 from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
@@ -73,7 +72,7 @@ async def chosen_of(
         if none is not None and idle:
             lost = some(idle.words, " ")
             why = f"nothing was done: of these words {lost} matches nothing" if found else none(lost)
-            raise UserError(f"{why}{hint(idle.words, keys)}")
+            raise MatchesNothing(f"{why}{hint(idle.words, keys)}")
         return tuple(found)
 
     return await choosing.do(caller, work)
@@ -97,19 +96,19 @@ class OperatorRoutes:
         """For the application."""
         return [
             route("GET", "/rollout", self.rollout),
-            route("POST", "/rollout", self.steer),
-            route("POST", "/restart", self.restart),
-            route("POST", "/stop", self.stop),
-            route("POST", "/hold", self.hold),
-            route("POST", "/start", self.start),
-            route("POST", "/order", self.order),
+            route("POST", "/rollout", unsaying(self.steer, self._ask)),
+            route("POST", "/restart", unsaying(self.restart, self._ask)),
+            route("POST", "/stop", unsaying(self.stop, self._ask)),
+            route("POST", "/hold", unsaying(self.hold, self._ask)),
+            route("POST", "/start", unsaying(self.start, self._ask)),
+            route("POST", "/order", unsaying(self.order, self._ask)),
             route("GET", "/aside", self.leases),
-            route("POST", "/aside", self.aside),
-            route("POST", "/borrow", self.borrow),
+            route("POST", "/aside", unsaying(self.aside, self._ask)),
+            route("POST", "/borrow", unsaying(self.borrow, self._ask)),
             route("GET", "/note", self.notes),
             route("POST", "/note", self.note),
-            route("POST", "/replace", self.replace),
-            route("POST", "/return", self.give_back),
+            route("POST", "/replace", unsaying(self.replace, self._ask)),
+            route("POST", "/return", unsaying(self.give_back, self._ask)),
         ]
 
     # ------------------------------------------------------------------ rollouts
@@ -123,7 +122,10 @@ class OperatorRoutes:
         """The rollout as it is when that has been done."""
         number = which_of(request, "number")
         told: list[RolloutAnswer] = []
-        await requested(self._daemon, request, event, lambda engine, now: told.append(_rollout_of(engine, number, now)))
+        accepted = await requested(
+            self._daemon, request, event, lambda engine, now: told.append(_rollout_of(engine, number, now))
+        )
+        told[0].rejected = [*accepted.rejected]
         return _shown(told[0], await sight_then(request, self._ask))
 
     async def steer(self, request: Request) -> RolloutAnswer:
@@ -138,27 +140,16 @@ class OperatorRoutes:
         which_of(request, "number")
         check_way(body.strategy)
 
-        stopped: dict[Key, str] = {}
-
-        def running(engine: Engine, now: float) -> list[Key]:
-            stopped.update((key, _why_stopped(one)) for key, one in engine.instances.items() if _is_stopped(one))
-            return [key for key, one in engine.instances.items() if one.record.task is not None or key in stopped]
+        def there(engine: Engine, now: float) -> list[Key]:
+            return [*engine.instances]
 
         def none(words: str) -> str:
             return f"nothing that runs matches {words}: `daqsched status` lists what does"
 
-        chosen = await self._chosen(request, body.select, running, none)
-        keys = tuple(key for key in chosen if key not in stopped)
-        left = [(*key, stopped[key]) for key in chosen if key in stopped]
-        if not keys:
-            job, host, why = left[0]
-            more = f"; {plural(len(left) - 1, 'other', 'is', 'are')} stopped, too" if len(left) > 1 else ""
-            raise Refused(f"nothing was restarted: {job}@{host} {why}{more}")
-        answer = await self._steered(
+        keys = await self._chosen(request, body.select, there, none)
+        return await self._steered(
             request, events.RestartAsked(keys, user_of(request), body.message, body.strategy, body.stops)
         )
-        answer.rejected = left
-        return answer
 
     # ------------------------------------------------------------------ programs
 
@@ -169,29 +160,48 @@ class OperatorRoutes:
         return await self._select(request, lambda keys, user, body: events.Held(keys, user, body.message, spares=True))
 
     async def start(self, request: Request) -> Selected:
-        return await self._select(
-            request, lambda keys, user, body: events.Released(keys, user, body.everyones, body.anyway)
-        )
+        first: set[Key] = set()
+
+        def among(engine: Engine, now: float) -> Sequence[Key]:
+            first.update(key for key, one in engine.instances.items() if one.record.hold and not one.record.hold.user)
+            return tuple(dict.fromkeys((*all_keys(engine), *engine.holds)))
+
+        def released(keys: tuple[Key, ...], user: str, body: SelectRequest) -> events.Event:
+            unnamed = tuple(filter(first.__contains__, keys))
+            words = [word for word in body.select if word.partition("@")[0] not in ("", "*")] if unnamed else ()
+            if words:
+                named = selection(words)
+                unnamed = tuple(key for key in unnamed if not named(*key))
+            return events.Released(keys, user, body.everyones, body.anyway, unnamed)
+
+        return await self._select(request, released, among)
 
     async def _select(
-        self, request: Request, event: Callable[[tuple[Key, ...], str, SelectRequest], events.Event]
+        self,
+        request: Request,
+        event: Callable[[tuple[Key, ...], str, SelectRequest], events.Event],
+        among: Callable[[Engine, float], Sequence[Key]] = lambda engine, now: all_keys(engine),
     ) -> Selected:
         body = await body_of(request, SelectRequest)
-        keys = await self._chosen(request, body.select)
+        keys = await self._chosen(request, body.select, among)
         accepted = await requested(self._daemon, request, event(keys, user_of(request), body))
         sight = await sight_then(request, self._ask)
-        dependents = [name for name in accepted.dependents if sight is None or sight.sees_some(name)]
+        dependents = list(accepted.dependents)
         rejected, waiting = accepted.rejected, accepted.waiting
         if sight is not None:
+            dependents = [name for name in (word.partition("@")[0] for word in dependents) if sight.sees_some(name)]
             rejected, waiting = tuple(sight.triples(rejected)), tuple(sight.triples(waiting))
         late = {(job, host) for job, host, _ in accepted.waiting}
+        now = [key for key in accepted.keys if key not in late]
         return Selected(
             len(accepted.keys),
             list(rejected),
             dependents,
             accepted.others,
             waiting=list(waiting),
-            forwarders=sum(key[0] == FORWARDER and key not in late for key in accepted.keys),
+            forwarders=sum(key[0] == FORWARDER for key in now),
+            which=_words(now),
+            running=accepted.running,
         )
 
     async def _chosen(
@@ -235,17 +245,16 @@ class OperatorRoutes:
     async def aside(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        return await self._leased(
-            request, events.PutAside(hosts, user_of(request), body.until, body.message, body.stops)
-        )
+        event = events.PutAside(hosts, user_of(request), body.until, body.message, body.stops, body.everyones)
+        return await self._leased(request, event)
 
     async def borrow(self, request: Request) -> BorrowAnswer:
         body = await body_of(request, BorrowRequest)
         user, host = user_of(request), host_of(body.host)
         if body.end:
             agreed = body.stops if body.stops is not None else 1  # it names that one
-            await requested(self._daemon, request, events.BorrowEnded(body.job, host, user, agreed))
-            return BorrowAnswer([])
+            accepted = await requested(self._daemon, request, events.BorrowEnded(body.job, host, user, agreed))
+            return BorrowAnswer([], ended=bool(accepted.keys))
         mine = known_as(user, await grants_now(request))
         console: list[bool] = []
 
@@ -265,7 +274,7 @@ class OperatorRoutes:
     async def give_back(self, request: Request) -> AsideAnswer:
         body = await body_of(request, AsideRequest)
         hosts = await self._hosts(whose(request), body.hosts)
-        return await self._leased(request, events.Returned(hosts, user_of(request), body.stops))
+        return await self._leased(request, events.Returned(hosts, user_of(request), body.stops, body.everyones))
 
     # ------------------------------------------------------------------ the logbook
 
@@ -298,15 +307,15 @@ class OperatorRoutes:
         return hosts
 
 
-def _is_stopped(instance: Instance) -> bool:
-    """Whether it does not run because somebody has to start it."""
-    return instance.record.task is None and instance.record.hold is not None and instance.job is not None
-
-
-def _why_stopped(instance: Instance) -> str:
-    hold = instance.record.hold
-    why = str(hold) if hold is not None and hold.user else "waits for its first start by hand"
-    return f"{why}, and stays so: `daqsched start {instance}` starts it"
+def _words(keys: Sequence[Key]) -> str:
+    """These as a selection has them, the first where there are many; the forwarders of lines are not named."""
+    hosts: dict[str, list[str]] = {}
+    for job, host in keys:
+        if job != FORWARDER:
+            hosts.setdefault(job, []).append(host)
+    told = list(hosts.items())[:MOST_NAMES]  # no more is said
+    words = ["@".join(filter(None, (job, fold(filter(None, its))))) for job, its in told]
+    return some([*words, *list(hosts)[len(told) :]])
 
 
 def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
@@ -329,6 +338,7 @@ def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
 def _shown(found: RolloutAnswer, sight: Optional[Sight]) -> RolloutAnswer:
     if sight is not None:
         found.lagging = list(sight.triples(one for one in found.lagging if sight.sees(one[0], one[1])))
+        found.rejected = list(sight.triples(found.rejected))
         found.rollout = sight.rollout(found.rollout) if found.rollout is not None else None
     return found
 

@@ -22,7 +22,7 @@ from daqsched.engine.endings import endings
 from daqsched.engine.instance import Key
 from daqsched.engine.resources import Offer
 from daqsched.errors import JobError, Unreachable, UserError
-from daqsched.jobfile.conflicts import check
+from daqsched.jobfile.conflicts import check, check_file
 from daqsched.merge import Merged, Scope, change_of
 from daqsched.mesos.agents import Agents
 from daqsched.rights.grants import Grants
@@ -40,6 +40,7 @@ from daqsched.views.moves import moves
 from daqsched.views.needed import needed
 from daqsched.views.plan import Plan, in_maintenance, plan, shared_names
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
+from daqsched.views.stays import stays
 
 #: What an apply needs the right for: given what is in force, what it makes of that, and the account of jobs that name none.
 Needs = Callable[[Spec, Merged, str], Iterable[permission.Need]]
@@ -82,16 +83,18 @@ class Plans:
         grants = grants_of(request)
         if grants is not None:
             found = await self._with_rights(whose(request), found, grants, known, change, needs, deadline)
-        sight = await sight_in(request, known.spec)
+        refused, sight = found.refused, await sight_in(request, known.spec)  # as it may be for what is hidden
         if sight is not None:
             found = await self._planning.do(whose(request), lambda deadline: sight.plan(found, change.spec), deadline)
         asked = permission.of_apply(known.applied, change, spec, strategy, "")
         found = await with_control(request, known.controls, found, asked, sight)
         if not found.changes:
             return found
+        known_ends = sight is None or not refused
         way = way_of(strategy, spec)
         count: EndCount = await self._ask(lambda engine, now: end_count(engine, *endings(engine, change, way)))
-        found = msgspec.structs.replace(found, ends=count if count.stops else None)
+        kept: tuple[tuple[str, str], ...] = await self._ask(lambda engine, now: stays(engine, found, complete))
+        found = msgspec.structs.replace(found, ends=count if count.stops and known_ends else None, stays=kept)
         found = await self._with_placement(whose(request), found, known, complete, deadline)
         return found if sight is None else sight.plan(found, change.spec)
 
@@ -116,7 +119,7 @@ class Plans:
         way = strategy if strategy is not None else spec.rollout
 
         def compared(deadline: Deadline) -> tuple[Plan, Spec, Merged]:
-            check(spec)
+            check_file(spec)
             change = change_of(known.applied, spec, scope, known.hosts_of, known.behind, deadline.within)
             if not change.everything:
                 check(change.spec)

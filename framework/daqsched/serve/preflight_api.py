@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Collection, Iterator
 from typing import Any, Callable
@@ -11,7 +12,9 @@ from starlette.routing import Route
 
 from daqsched import preflight
 from daqsched.engine import events
+from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
+from daqsched.engine.instance import Key
 from daqsched.engine.match import by_attributes
 from daqsched.engine.preflight_steps import why_waiting
 from daqsched.errors import Forgotten, UserError
@@ -21,14 +24,18 @@ from daqsched.limits import some
 from daqsched.protocol import PreflightAnswer, PreflightBegun, PreflightRequest
 from daqsched.select import Idle, hint, selection
 from daqsched.serve.daemon import Ask, Daemon
-from daqsched.serve.http import route, user_of, whose
+from daqsched.serve.http import grants_now, grants_of, route, user_of, whose
 from daqsched.serve.only import ensure_means
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import Plans
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
+from daqsched.serve.sight import sight_of
 from daqsched.spec import JobSpec
 from daqsched.views.snapshot import snapshot
+
+#: Also of one that is not for who asks to see.
+_UNKNOWN = "this preflight is unknown, the daemon was restarted: ask again"
 
 
 def look_at_words(body: PreflightRequest, hosts_of: Callable[[JobSpec], Collection[str]], deadline: Deadline) -> None:
@@ -72,8 +79,6 @@ class PreflightRoutes:
 
     async def begin(self, request: Request) -> PreflightBegun:
         body = await body_of(request, PreflightRequest)
-        if not 0 < body.timeout_s <= preflight.LONGEST_S:
-            raise UserError(f"a preflight may take up to {preflight.LONGEST_S:g} s, not {body.timeout_s:g} s")
         await ensure_means(request, self._ask, self._planning, body.spec, body.select)
         known = await self._ask(lambda engine, now: snapshot(engine))
 
@@ -94,19 +99,27 @@ class PreflightRoutes:
             raise UserError("there is no host to ask: the file has no job, or none that matches --only")
         absent = frozenset(asked).difference(await self._plans.machines(known) or asked)
         id = secrets.token_hex(4)
-        event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked, absent)
+        mine = known_as(user_of(request), await grants_now(request))
+        event = events.PreflightAsked(id, user_of(request), asked, body.timeout_s, not_asked, absent, mine)
         await requested(self._daemon, request, event)
         return PreflightBegun(id, len(asked))
 
     async def answer(self, request: Request) -> PreflightAnswer:
         id = request.path_params["id"]
 
-        def look(engine: Engine, now: float) -> PreflightAnswer:
+        def look(engine: Engine, now: float) -> tuple[PreflightAnswer, frozenset[Key], tuple[str, ...]]:
             found = engine.preflights.made.get(id)
             if found is None:
-                raise Forgotten("this preflight is unknown, the daemon was restarted: ask again")
-            return PreflightAnswer(engine.version, found.answer(lambda ask: why_waiting(engine, ask)))
+                raise Forgotten(_UNKNOWN)
+            answer = PreflightAnswer(engine.version, found.answer(lambda ask: why_waiting(engine, ask)))
+            return answer, found.about, found.known_as
 
         await self._news(request)
-        found: PreflightAnswer = await self._ask(look)
-        return found
+        answer, about, whose = await self._ask(look)
+        sight = await sight_of(request, self._ask)
+        mine = known_as(user_of(request), grants_of(request))
+        if sight is not None and set(whose).isdisjoint(mine):
+            if len(await asyncio.to_thread(sight.keys, tuple(about))) < len(about):
+                raise Forgotten(_UNKNOWN)
+        told: PreflightAnswer = answer
+        return told

@@ -37,7 +37,7 @@ from daqsched.serve.plans import Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
 from daqsched.serve.revisions_api import RevisionRoutes
-from daqsched.serve.sight import Sight, remember, sight_of, sight_then, unsaying
+from daqsched.serve.sight import Sight, asked_of, remember, sight_of, sight_then, unsaying
 from daqsched.spec import Spec
 
 
@@ -73,6 +73,7 @@ class ProposalRoutes:
         permit_some(request, "propose")
         check_way(body.strategy)
         await ensure_means(request, self._ask, self._planning, body.spec, body.only)
+        body.spec = await asked_of(request, self._ask, body.spec)
         event = events.ProposalMade(
             body.spec,
             user_of(request),
@@ -194,4 +195,7 @@ def _is_told(one: EndedProposal, sight: Optional[Sight], mine: tuple[str, ...]) 
 def _head(one: Proposal, sight: Optional[Sight], source: str) -> ProposalHead:
     """As who asks is told of it."""
     head = replace(head_of(one), source=source)
-    return head if sight is None else replace(head, only=sight.words(head.only), take=sight.words(head.take))
+    if sight is None:
+        return head
+    then = [job.name for job in farm_parts.as_farm(one.spec).jobs if not sight.sees_then(job.name, job)]
+    return replace(head, only=sight.words(head.only, then), take=sight.words(head.take, then))

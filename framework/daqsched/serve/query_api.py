@@ -38,10 +38,10 @@ from daqsched.serve.http import answered, encoded, route, whose
 from daqsched.serve.operator_api import chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, text_of, which_of, words_of
-from daqsched.serve.sight import Sight, seen_of, sight_of
+from daqsched.serve.sight import Sight, owned_of, seen_of, sight_of, stories_of
 from daqsched.states import ORDER
 from daqsched.views import names
-from daqsched.views.rows import Row, Story
+from daqsched.views.rows import Row
 from daqsched.views.status import Tally, all_keys, rollout_mark, rows, unauthenticated
 from daqsched.views.why import LATELY, explanations, stories, troubled, untold
 
@@ -152,7 +152,11 @@ class QueryRoutes:
         selection(words)  # a mistake is one whatever was then
         found, doubt = await asyncio.to_thread(self.chronicle.at, then)
         sight = await sight_of(request, self._ask)
-        found = found if sight is None else await _told([row for row in found if sight.sees(row.job, row.host)], sight)
+        if sight is not None:
+            owned = await owned_of(self._ask)
+            found = await _told(
+                [row for row in found if sight.may_then("see", row.job, row.host, row.since, owned)], sight
+            )
         keys = [(row.job, row.host) for row in found]
         words = _meant(words, keys)
         chosen = selection(words)
@@ -206,8 +210,8 @@ class QueryRoutes:
             chosen = [key for of_state in (*worst.values(), lately) for key in of_state][:most]
             told, ended = _Listed(), _Listed()
             async for found in self._through(chosen, explanations, SOME_STORIES):
-                await told.add(await _stories([one.story for one in found if not one.lately], sight))
-                await ended.add(await _stories([one.story for one in found if one.lately], sight))
+                await told.add(await stories_of(self._ask, [one.story for one in found if not one.lately], sight))
+                await ended.add(await stories_of(self._ask, [one.story for one in found if one.lately], sight))
             answer = WhyAnswer(told.whole(), len(keys), self._daemon.read_only, lately=ended.whole())
             answer.unmatched, answer.hint = unmatched, meant
             answer.control = (await controls_of(request, self._ask, None, sight)).control
@@ -230,10 +234,11 @@ class QueryRoutes:
             listed, with_story = _Listed(), set(told)
             latest = list(dict.fromkeys(key for key in reversed(keys) if key in with_story))[:most]
             async for some in self._through(latest, stories, SOME_STORIES):
-                await listed.add(await _stories(some, sight))
+                # one that is the former owner's alone is as none
+                await listed.add([one for one in await stories_of(self._ask, some, sight) if one.changes])
             left = most - len(latest)
             async for some in self._through([key for key in keys if left and key not in with_story], untold, SOME):
-                await listed.add(await _stories(some[:left], sight))
+                await listed.add(await stories_of(self._ask, some[:left], sight))
                 left -= min(left, len(some))
                 if not left:
                     break
@@ -246,7 +251,8 @@ class QueryRoutes:
         sight = await sight_of(request, self._ask)
         if sight is not None:
             seen = set(sight.keys(await self._ask(lambda engine, now: all_keys(engine))))
-            shown = (sight.incident(one, seen) for one in found.incidents)
+            owned = await owned_of(self._ask)
+            shown = (sight.incident(one, seen, owned) for one in found.incidents)
             found.incidents = [one for one in shown if one is not None]
         return found
 
@@ -254,9 +260,9 @@ class QueryRoutes:
         kind, begin = name_of(request)
         if kind == "revision":
             heads = await self._ask(lambda engine, now: self._daemon.history(names.MOST))
-            of = [
-                KnownName(str(one.number), f"{one.user}: {one.message}" if one.message else one.user) for one in heads
-            ]
+            sight = await sight_of(request, self._ask)
+            wrote = [(one, one.message if sight is None else sight.message(one.message)) for one in heads]
+            of = [KnownName(str(one.number), f"{one.user}: {said}" if said else one.user) for one, said in wrote]
             return NamesAnswer([one for one in of if one.name.startswith(begin)])
         if kind == "part":
             spec = await self._ask(lambda engine, now: engine.spec)
@@ -286,10 +292,6 @@ class QueryRoutes:
 async def _told(found: list[Row], sight: Optional[Sight]) -> list[Row]:
     """As they are told to whoever does not see all."""
     return found if sight is None else await asyncio.to_thread(lambda: [sight.row(row) for row in found])
-
-
-async def _stories(found: list[Story], sight: Optional[Sight]) -> list[Story]:
-    return found if sight is None else await asyncio.to_thread(lambda: [sight.story(one) for one in found])
 
 
 def _name(row: Row) -> str:

@@ -74,7 +74,7 @@ class RightsRoutes:
         if job or host:
             meant = await self._ask(lambda engine, now: target(engine, (job, host)) if host else _of_job(engine, job))
             if caller.grants is not None and caller.grants.why_not("see", meant):
-                meant = Target(job, host)  # as if it were not there
+                meant = Target(job, host, forgotten=True)  # as if it were not there
         return dict(grants.rows(() if meant == FARM else [meant]))
 
     async def _of_variable(self, request: Request, name: str, part: Optional[str]) -> list[Target]:
@@ -89,7 +89,7 @@ class RightsRoutes:
 
 def _of_job(engine: Any, name: str) -> Target:
     job = engine.desired.job(name)
-    return Target(name, "", job.owner, job.part) if job is not None else Target(name)
+    return Target(name, "", job.owner, job.part) if job is not None else Target(name, forgotten=True)
 
 
 async def somebody(word: str, rights: Rights, accounts: Accounts) -> Principal:

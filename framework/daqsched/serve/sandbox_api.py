@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Mapping
+from math import inf
 from typing import Any, Callable, Optional, TypeVar
 
 from starlette.requests import Request
 from starlette.routing import Route
 
 from daqsched.engine.engine import Engine
-from daqsched.errors import Unreachable, UserError
+from daqsched.errors import Refused, Unreachable, UserError
 from daqsched.limits import PIECES, shown
 from daqsched.mesos.agents import Agent, Agents
+from daqsched.preflight import TASK
 from daqsched.protocol import Piece, ReadAnswer, ReadRequest, Sandbox, SandboxesAnswer, SandboxesRequest
 from daqsched.select import selection
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import route
 from daqsched.serve.request_body import body_of
-from daqsched.serve.sight import sight_of
+from daqsched.serve.sight import Sight, sight_of
+from daqsched.task import launched_at
 from daqsched_executor.contract import SANDBOX_FILES
 
 Answer = TypeVar("Answer")
@@ -62,15 +65,16 @@ class SandboxRoutes:
             tasks = {
                 task.id: (*key, task.agent_id) for key in keys for task in [engine.instances[key].record.task] if task
             }
-            return engine.master, engine.framework_id, {host for _, host in keys}, tasks
+            return engine.master, engine.framework_id, keys, tasks, _Whose(engine, tasks)
 
-        master, framework_id, hosts, current = await self._ask(known)
+        master, framework_id, keys, current, whose = await self._ask(known)
         sight = await sight_of(request, self._ask, "sandbox")
         if sight is not None:
-            current = {id: one for id, one in current.items() if sight.sees(one[0], one[1])}
-            for job, host, _ in current.values():
-                sight.permit("sandbox", job, host)
-        agents = await self._registered(master)
+            keys = await asyncio.to_thread(sight.keys, keys)
+            current = {id: one for id, one in current.items() if whose.may("see", sight, id)}
+            for id in current:
+                whose.permit(sight, id)
+        hosts, agents = {host for _, host in keys}, await self._registered(master)
         silent = [
             f"{job}@{host}: its agent is not registered with the master, so nobody can read its lines now"
             for job, host, agent_id in current.values()
@@ -90,8 +94,8 @@ class SandboxRoutes:
             here = wanted[agent.id]
             if body.finished:
                 for task_id in await self._agents.tasks(agent, framework_id):
-                    job, _, host = task_id.rpartition(".")[0].partition("@")
-                    shown_to = sight is None or not sight.grants.why_not("sandbox", sight.target(job, host))
+                    job, host = _key(task_id)
+                    shown_to = sight is None or whose.may("sandbox", sight, task_id)
                     if task_id not in current and chosen(job, host) and shown_to:
                         here.append((job, host, task_id))
             found = []
@@ -116,9 +120,10 @@ class SandboxRoutes:
                 raise UserError(f"there is no such piece of a sandbox: {shown(piece)}")
         sight = await sight_of(request, self._ask, "sandbox")
         if sight is not None:
-            for piece in body.pieces:
-                job, _, host = piece.task_id.rpartition(".")[0].partition("@")
-                sight.permit("sandbox", job, host)
+            asked = {piece.task_id for piece in body.pieces}
+            whose = await self._ask(lambda engine, now: _Whose(engine, asked))
+            for task_id in asked:
+                whose.permit(sight, task_id)
         master, framework_id = await self._ask(lambda engine, now: (engine.master, engine.framework_id))
         agents = await self._registered(master)
         data: list[Optional[bytes]] = [None] * len(body.pieces)
@@ -153,6 +158,36 @@ class SandboxRoutes:
         if self._listed[0] != master or now - self._listed[1] > BELIEVED_S:
             self._listed = (master, now, await self._agents.registered(master))
         return self._listed[2]
+
+
+class _Whose:
+    """Whose sandboxes are: of what goes on as it should the job's owner's, of all else who had the job at its launch."""
+
+    def __init__(self, engine: Engine, tasks: Collection[str]) -> None:
+        running = filter(None, map(engine.by_task.get, tasks))
+        self._owned, self._goes_on = (
+            engine.owned,
+            {one.task.id for one in running if not (engine.must_stop(one) or one.task.killed)},
+        )
+
+    def may(self, verb: str, sight: Sight, task_id: str) -> bool:
+        job, host = _key(task_id)
+        return job != TASK and sight.may_then(verb, job, host, self._launched(task_id), self._owned)
+
+    def permit(self, sight: Sight, task_id: str) -> None:
+        """Raise `Refused` where it may not be read. What surveys say is of jobs of any owner."""
+        job, host = _key(task_id)
+        if job == TASK:
+            raise Refused("what a survey has left is for those who may read the sandboxes of all jobs", "sandbox")
+        sight.permit_then("sandbox", job, host, self._launched(task_id), self._owned)
+
+    def _launched(self, task_id: str) -> float:
+        return inf if task_id in self._goes_on else launched_at(task_id)
+
+
+def _key(task_id: str) -> tuple[str, str]:
+    job, _, host = task_id.rpartition(".")[0].partition("@")
+    return job, host
 
 
 async def _each(

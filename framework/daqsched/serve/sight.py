@@ -15,11 +15,12 @@ from msgspec.structs import replace
 from starlette.requests import Request
 
 from daqsched.confirm import NotConfirmed
+from daqsched.engine.applying import without_only
 from daqsched.engine.engine import Engine
 from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Key
 from daqsched.engine.permission import targets_of
-from daqsched.errors import DaqschedError, MatchesNothing, Refused, UserError
+from daqsched.errors import DaqschedError, Refused, UserError
 from daqsched.merge import Desired
 from daqsched.protocol import RevisionHead
 from daqsched.rights.grants import Grants, Target
@@ -29,6 +30,7 @@ from daqsched.saved_choices import SavedChoices
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import grants_of
 from daqsched.spec import JobSpec, Spec
+from daqsched.task import Owned
 from daqsched.views.plan import Plan
 from daqsched.views.rows import Row, Story
 
@@ -41,7 +43,8 @@ UNSAID = "it is in the way of what is there, and not for you to see: ask who run
 
 
 class Sight:
-    """For one answer; ``spec`` says whose each job is. Of a job that is in it no more nobody knows that."""
+    """For one answer; ``spec`` says whose each job is. Of a job that is in it no more nobody knows that: rules for an owner or a
+    part give nothing of it, and each of those denies it. ``owned``: since when that is so (`engine.job_owners`)."""
 
     def __init__(self, grants: Grants, spec: Spec) -> None:
         self.grants = grants
@@ -61,14 +64,30 @@ class Sight:
     def unsaid(self, error: DaqschedError) -> DaqschedError:
         """The same refusal; where it names what is hidden without that."""
         said = error.paused if isinstance(error, NotConfirmed) else str(error)
-        if not self.names(said) or isinstance(error, MatchesNothing):
-            return error
+        if error.of_request or not self.names(said):
+            return error.unsized(self.sees_some) if isinstance(error, NotConfirmed) else error
         return Refused(UNSAID, error.verb) if isinstance(error, Refused) else UserError(UNSAID)
 
     def target(self, job: str, host: str) -> Target:
         """An instance, as rules know it."""
         found = self._desired.of(job, host)
-        return Target(job, host, found.owner, found.part) if found is not None else Target(job, host)
+        return Target(job, host, found.owner, found.part) if found is not None else Target(job, host, forgotten=True)
+
+    def may_then(self, verb: str, job: str, host: str, at: float, owned: Mapping[str, Owned]) -> bool:
+        """Whether that may be asked of what was there at that time, too."""
+        return not self.grants.refusal(verb, self._targets_then(job, host, at, owned))
+
+    def permit_then(self, verb: str, job: str, host: str, at: float, owned: Mapping[str, Owned]) -> None:
+        """Raise `Refused` where it may not."""
+        why = self.grants.refusal(verb, self._targets_then(job, host, at, owned))
+        if why:
+            raise Refused(why, verb)
+
+    def _targets_then(self, job: str, host: str, at: float, owned: Mapping[str, Owned]) -> list[Target]:
+        now, since = self.target(job, host), owned.get(job)
+        if now.forgotten or (since is not None and since.since <= at):
+            return [now]
+        return [now, Target(job, host, forgotten=True)]
 
     def sees(self, job: str, host: str) -> bool:
         """Whether that instance is shown."""
@@ -86,8 +105,9 @@ class Sight:
     def sees_then(self, name: str, then: Optional[JobSpec]) -> bool:
         """The same of a job that a file would change, or make. What it says of one that is hidden makes nothing of that to be
         seen: it may have any owner there."""
-        known = name in self._desired.jobs
-        return self.sees_some(name) or (not known and then is not None and self.sees_any(then))
+        if then is None or name in self._desired.jobs:
+            return self.sees_some(name)
+        return self.sees_any(then)
 
     def hides_part(self, part: str) -> bool:
         """Whether there is a part of that name, of which nothing is shown."""
@@ -112,28 +132,23 @@ class Sight:
     def _knows(self, job: str) -> bool:
         return job in self._desired.jobs
 
-    def words(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        """Without those that name what is hidden."""
-        return tuple(word for word in words if not self.names(word))
+    def words(self, words: tuple[str, ...], others: Collection[str] = ()) -> tuple[str, ...]:
+        """Without those that name what is hidden; ``others`` are further jobs that are not shown."""
+        return tuple(word for word in words if not self.names(word) and word.partition("@")[0] not in others)
 
     def sees_choices(self, kept: SavedChoices) -> bool:
         """Whether what a shifter may set there is shown: it changes something that is."""
         jobs = (job if job.part == kept.part else replace(job, part=kept.part) for job in kept.choices.jobs)
         return any(self.sees_some(job.name) or self.sees_any(job) for job in jobs)
 
-    def permit(self, verb: str, job: str, host: str) -> None:
-        """Raise `Refused` where it may not be asked of this instance."""
-        why = self.grants.refusal(verb, [self.target(job, host)])
-        if why:
-            raise Refused(why, verb)
-
     def keys(self, keys: Sequence[Key]) -> Sequence[Key]:
         """Those that are shown."""
         return tuple(key for key in keys if self.sees(*key))
 
-    def incident(self, incident: Incident, seen: Collection[Key]) -> Optional[Incident]:
+    def incident(self, incident: Incident, seen: Collection[Key], owned: Mapping[str, Owned]) -> Optional[Incident]:
         """What is shown of it; ``seen`` are the instances that are."""
-        pairs = [(job, host) for job in incident.jobs for host in incident.hosts if (job, host) in seen]
+        both = ((job, host) for job in incident.jobs for host in incident.hosts if (job, host) in seen)
+        pairs = [key for key in both if self.may_then("see", *key, incident.first, owned)]
         if not pairs:
             return None
         jobs, hosts = {job for job, _ in pairs}, {host for _, host in pairs}
@@ -143,14 +158,16 @@ class Sight:
             hosts=[host for host in incident.hosts if host in hosts],
         )
 
-    def story(self, story: Story) -> Story:
-        """Without what is told of other instances that are not shown, and of how many they are."""
+    def story(self, story: Story, owned: Mapping[str, Owned]) -> Story:
+        """Without what is told of other instances that are not shown, and of how many they are, and of what was somebody else's."""
         return replace(
             story,
             why=self.told(story.why),
             evidence=tuple(self.told(line) for line in story.evidence if self._tells(line)),
             changes=tuple(
-                replace(one, cause=self.told(one.cause), reason=self.told(one.reason)) for one in story.changes
+                replace(one, cause=self.told(one.cause), reason=self.told(one.reason))
+                for one in story.changes
+                if self.may_then("see", story.job, story.host, one.at, owned)
             ),
         )
 
@@ -175,7 +192,26 @@ class Sight:
         """Without the reasons of its rollout, which name what failed, and whose it was where nothing of that is shown."""
         outcome = replace(head.rollout, why="", unreached="") if head.rollout is not None else None
         there = head.part in self.parts
-        return replace(head, rollout=outcome, part=head.part if there else "", source=head.source if there else "")
+        return replace(
+            head,
+            message=self.message(head.message),
+            rollout=outcome,
+            part=head.part if there else "",
+            source=head.source if there else "",
+        )
+
+    def message(self, message: str) -> str:
+        """What somebody wrote of a revision, without what the apply was about, which may be hidden."""
+        return without_only(message)
+
+    def asked(self, spec: Spec) -> Spec:
+        """A file that is to be planned or applied: to take the place of what is hidden is as to take that of what is not there."""
+
+        def shown(job: JobSpec) -> JobSpec:
+            replaces = tuple(name for name in job.replaces if name not in self._hidden)
+            return job if replaces == job.replaces else replace(job, replaces=replaces)
+
+        return replace(spec, jobs=tuple(map(shown, spec.jobs)))
 
     def plan(self, plan: Plan, new: Spec) -> Plan:
         """What it does to jobs that are shown, and to those that there are not yet and would be."""
@@ -189,11 +225,13 @@ class Sight:
             changes=tuple(replace(one, why=tuple(map(self.told, one.why))) for one in plan.changes if seen(one.job)),
             refusals=tuple(replace(one, why=self.told(one.why)) for one in plan.refusals if seen(one.job)),
             needs=tuple(one for one in plan.needs if not one.job or seen(one.job)),
+            stays=tuple((job, self.told(why)) for job, why in plan.stays if seen(job)),
             moves=(),
             namesakes=(),
             maintenance=(),
             parts="",
             rollout="",
+            ends=plan.ends.unsized() if plan.ends is not None else None,
         )
 
     def spec(self, spec: Spec) -> Spec:
@@ -226,6 +264,26 @@ async def sight_of(request: Request, ask: Ask, verb: str = "see") -> Optional[Si
     if grants is None or grants.everywhere(verb):
         return None
     return await sight_in(request, await ask(lambda engine, now: engine.spec), verb)
+
+
+async def asked_of(request: Request, ask: Ask, spec: Spec) -> Spec:
+    """A file that is to be planned, proposed or applied, see `Sight.asked`."""
+    sight = await sight_of(request, ask) if any(job.replaces for job in spec.jobs) else None
+    return spec if sight is None else await asyncio.to_thread(sight.asked, spec)
+
+
+async def owned_of(ask: Ask) -> Mapping[str, Owned]:
+    """Since when each job is whose it is."""
+    owned: Mapping[str, Owned] = await ask(lambda engine, now: engine.owned)
+    return owned
+
+
+async def stories_of(ask: Ask, found: list[Story], sight: Optional[Sight]) -> list[Story]:
+    """As they are told to whoever does not see all."""
+    if sight is None:
+        return found
+    owned = await owned_of(ask)
+    return await asyncio.to_thread(lambda: [sight.story(one, owned) for one in found])
 
 
 async def sight_in(request: Request, spec: Spec, verb: str = "see") -> Optional[Sight]:

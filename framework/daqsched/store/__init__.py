@@ -2,7 +2,7 @@
 
 `Store` of `base` is what the daemon needs of it, and `coordination` what several need to agree who leads. `sqlite`
 keeps it in a `private` file, for one daemon on one machine; `zookeeper` for several, and coordinates them. `backup`
-is either's state as one file, `offline` opens it for a command. `former` carries over what older daemons had elsewhere.
+is either's state as one file. `former` carries over what older daemons had elsewhere.
 """
 
 from daqsched.store.base import Contents, Key, Store

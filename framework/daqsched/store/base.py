@@ -81,7 +81,8 @@ WAY_OUT = "restore a backup (`daqsched restore FILE`); the jobs run on meanwhile
 
 
 def head_of(revision: Revision) -> bytes:
-    """All of a revision but its spec. Fields that `Revision` gets later need a default, and nothing here."""
+    """All of a revision but its spec. Fields that `Revision` gets later need a default, and nothing here; but
+    SQLite has a column for each (`read_revision`): there they need one, too, and a higher `SCHEMA`."""
     return msgspec.msgpack.encode(structs.replace(revision, spec=EMPTY))
 
 

@@ -60,8 +60,9 @@ def plan_lines(plan: Plan, done: bool = False, asked: str = "daqsched apply FILE
     more = len(plan.changes) - MOST_CHANGES
     rest = [text(f"   ... and {more} more; --json has them all")] if more > 0 else []
     asks = plan.ends.words() if plan.ends is not None and plan.ends.asks else ""
+    stay = [why for _, why in plan.stays]
     more_said = (*plan.namesakes, *plan.maintenance, plan.parts, plan.rollout, asks)
-    said = [*plan.moves, *(f"{one[0].upper()}{one[1:]}" for one in more_said if one)]
+    said = [*plan.moves, *stay, *(f"{one[0].upper()}{one[1:]}" for one in more_said if one)]
     # what is news also where nobody asked for a plan: somebody's rollout that has just ended, a machine that may
     kept = [f"{one[0].upper()}{one[1:]}" for one in (*plan.maintenance, plan.rollout) if one]
     told = [text(f"{one}.", style="yellow") for one in (kept if done else said)]

@@ -82,6 +82,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     namesakes: tuple[str, ...] = ()
     #: Of hosts that it starts something on, and that the master's maintenance schedule has, a sentence for those of one window.
     maintenance: tuple[str, ...] = ()
+    #: What somebody has stopped of what it adds or restarts: the job, and a sentence.
+    stays: tuple[tuple[str, str], ...] = ()
     #: How many running programs end at once, and how many may unasked; null: none ends, or a daemon that does not say.
     ends: Optional[EndCount] = None
     #: Which rights an apply of it needs; none where whoever asked may do all.

@@ -40,6 +40,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     part: str = ""
     #: Somebody holds it: it runs, and is not started again when it ends.
     held: bool = False
+    #: Who runs it by hand on a host that is set aside; empty: nobody.
+    borrowed: str = ""
     #: It waits for a job that has FAILED for good, or that somebody stopped: it does not start before a person does something.
     blocked: bool = False
     #: What its executor says; where there is none any more, what the last one said.

@@ -10,6 +10,7 @@ import msgspec
 from daqsched.engine.engine import Engine
 from daqsched.engine.executor_rules import unconfirmed
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.job_owners import is_formers
 from daqsched.engine.reasons import no_master, reason_of
 from daqsched.engine.shown import since_of
 from daqsched.engine.tense import Tense
@@ -110,6 +111,8 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
     task = instance.record.task
     state = seen(engine, instance, now)
     report = task.report if task is not None else instance.record.last_report
+    if is_formers(engine, instance):
+        report = None
     return Row(
         job=instance.name,
         host=instance.host,
@@ -129,6 +132,7 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
         outdated=task is not None and (task.digest != instance.digest or unconfirmed(engine.desired, instance)),
         part=instance.part or "",
         held=instance.spared and task is not None,
+        borrowed=instance.record.borrow.user if instance.record.borrow is not None else "",
         blocked=state == "WAITING" and (waits or BlockedJobs(engine, now)).blocked(instance.key),
         report=report,
     )

@@ -1,0 +1,39 @@
+"""What an apply starts in the job file's words, and somebody's hold keeps from running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from daqsched.engine.farm import Farm
+from daqsched.hosts import fold
+from daqsched.spec import Spec
+from daqsched.task import Hold
+from daqsched.views.plan import Plan
+
+
+def stays(farm: Farm, found: Plan, then: Spec) -> tuple[tuple[str, str], ...]:
+    """Of each job that the plan adds or restarts and that somebody has stopped there: its name and the sentence. ``then``: the farm
+    that the plan leads to."""
+    names = {change.job for change in found.changes if change.what in ("add", "restart")}
+    holds = list(_holds(farm, names))
+    names = {name for name, _, _ in holds}
+    hosts = {job.name: frozenset((*farm.hosts_of(job), "")) for job in then.jobs if job.name in names}
+    kept: dict[tuple[str, str], list[str]] = {}
+    for name, host, hold in holds:
+        if host in hosts.get(name, ()):
+            kept.setdefault((name, str(hold)), []).append(host)
+    return tuple((name, _words(name, filter(None, its), hold)) for (name, hold), its in sorted(kept.items()))
+
+
+def _holds(farm: Farm, names: set[str]) -> Iterator[tuple[str, str, Hold]]:
+    yield from ((name, host, hold) for (name, host), hold in farm.holds.items() if name in names)
+    for name in names:
+        for host, one in farm.order.desired.get(name, {}).items():
+            if one.record.hold is not None and one.record.hold.user:
+                yield name, host, one.record.hold
+
+
+def _words(name: str, hosts: Iterator[str], hold: str) -> str:
+    where = fold(hosts)
+    what = f"{name}@{where}" if where else name
+    return f"{what} {hold}, and stays so until `daqsched start`"
