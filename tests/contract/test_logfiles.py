@@ -260,6 +260,32 @@ def test_what_had_not_been_read_of_an_emptied_file_is_found_in_its_copy(machine:
     until(machine.stored("one", "after", *lines), "all stored")
 
 
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("there", [0, 4096, 100_000])
+def test_a_copy_that_is_seen_while_it_is_made_is_no_new_file(machine: Machine, there: int, killed: bool) -> None:
+    """copytruncate under a name that the pattern matches, too: so much of it is there when the forwarder looks."""
+    process = machine.start()
+    lines = [f"line {at} {'x' * 200}" for at in range(1000)]
+    machine.append("\n".join(lines) + "\n")
+    until(machine.stored(*lines), "stored")
+    whole = machine.log.read_bytes()
+    copy = machine.logs / "nsmd2-20261123.log"
+    with copy.open("wb", buffering=0) as file:
+        file.write(whole[:there])
+        machine.append("its own\n", machine.logs / "other.log")
+        until(machine.stored(*lines, "its own"), "a look has seen both")
+        if killed:
+            process.kill()
+            process.wait()
+        file.write(whole[there:])
+    machine.log.write_text("after\n")
+    if killed:
+        machine.start()
+    until(machine.stored(*lines, "its own", "after"), "what came into the old file is stored")
+    machine.append("more\n", machine.logs / "other.log")
+    until(machine.stored(*lines, "its own", "after", "more"), "after another look no line is there twice")
+
+
 def test_files_that_came_and_were_packed_while_nobody_looked_are_read_once(machine: Machine) -> None:
     """Their names and their times tell; also by a forwarder that comes when what they held is stored and forgotten."""
     process = machine.start()

@@ -156,9 +156,12 @@ def _explain(error: BaseException, path: Path, source: Source) -> JobFileError:
         line = source.line_of_field(lines, field) or line
         kind = source.word_of_field(field, line)
         return JobFileError(str(path), line, unknown_field(field, kind, parameters(kind)))
-    missing = re.search(r"(\w+)\.__init__\(\) missing \d+ required positional arguments?: '(\w+)'", str(error))
-    if isinstance(error, TypeError) and missing is not None and missing[1] in KINDS:
-        return JobFileError(str(path), line, missing_field(missing[2], KINDS[missing[1]]))
+    missing = re.search(r"(?:(\w+)\.)?__init__\(\) missing \d+ required positional arguments?: '(\w+)'", str(error))
+    if isinstance(error, TypeError) and missing is not None:
+        field = missing[2]
+        kind_called = KINDS.get(missing[1]) if missing[1] else source.word_that_lacks(field, line)  # 3.9 names no class
+        if kind_called is not None:
+            return JobFileError(str(path), line, missing_field(field, kind_called))
     return JobFileError(str(path), line, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 

@@ -133,6 +133,14 @@ class Source:
                 return kind
         return KINDS["Job"]
 
+    def word_that_lacks(self, field: str, line: int) -> Optional[type[Any]]:
+        """The class that needs the field, and is called without it there; None: no class of ours is."""
+        for call in self.calls(line):
+            kind = self.kind_of(call.func)
+            if kind is not None and field in needed(kind) and all(keyword.arg != field for keyword in call.keywords):
+                return kind
+        return None
+
     def _argument(self, node: ast.AST, name: str) -> Optional[ast.expr]:
         if not isinstance(node, ast.Call):
             return None

@@ -101,11 +101,15 @@ class TailedFiles:
         return False
 
     def is_copy(self, handle: int, of: Optional[Sequence[str]] = None) -> bool:
-        """Whether an open file may be a copy of one that is tailed, with one of these names if any are given."""
+        """Whether an open file may be a copy of one that is tailed, with one of these names if any are given.
+
+        Also an empty one: whoever copies has made it, and has not written to it yet.
+        """
         if of is not None and not of:
             return False
-        alike = self.alike(os.pread(handle, BEGINNING, 0))
-        return any(file.alike(handle) for file in alike if of is None or file.path in of)
+        beginning = os.pread(handle, BEGINNING, 0)
+        alike = self.alike(beginning) if beginning else self.known()
+        return any(not beginning or file.alike(handle) for file in alike if of is None or file.path in of)
 
     # ------------------------------------------------------------------ what was there
 
