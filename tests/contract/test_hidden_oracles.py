@@ -266,3 +266,30 @@ def test_what_an_apply_was_about_is_not_told_in_its_message() -> None:
                 assert b"sc_" not in text and b"schost" not in text and b"go" in text, (who, text)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("who", ["alice", "carol", "blind", "all"])
+def test_a_hidden_part_is_named_to_nobody_and_is_as_one_that_is_not_there(who: str) -> None:
+    """By an empty file of it, or a rollback that says no part."""
+
+    async def run() -> None:
+        farm = await Farm().begin()
+        there = Spec(jobs=(job("sc_q", "schost2", owner="secretcorp", part="secretpart"),), part="secretpart")
+        asked = protocol.ApplyRequest(there, no_look=True)
+        assert (await farm.ask("adm", "POST", "/apply", asked)).status == 200
+        for path, kind in (("/plan", protocol.PlanRequest), ("/apply", protocol.ApplyRequest)):
+            found = []
+            for part in ("secretpart", "nosuchpart"):
+                answer = await farm.ask(who, "POST", path, kind(Spec(part=part), **_meant(kind)))
+                found.append((answer.status, answer.body.decode().replace(part, "PART")))
+                assert "secret" not in found[-1][1] and answer.status == 400, found
+            assert found[0] == found[1]
+        for number in (1, 2):
+            answer = await farm.ask(who, "POST", "/rollback", protocol.RollbackRequest(number))
+            assert "secret" not in answer.body.decode(), answer.body
+
+    asyncio.run(run())
+
+
+def _meant(kind: type[Any]) -> dict[str, Any]:
+    return {"allow_empty": True} if kind is protocol.ApplyRequest else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import re
 from collections import Counter
@@ -19,7 +20,7 @@ from daqsched.operations import OPERATIONS
 from daqsched.rights.rules import read
 from daqsched.rights.unsaid import AWAITED, ENDING, OTHER, said
 from daqsched.rollout import Strategy
-from daqsched.serve import looking
+from daqsched.serve import log, looking
 from daqsched.serve.chronicle import Chronicle
 from daqsched.spec import JobSpec, Spec
 from direct import Direct
@@ -185,6 +186,9 @@ class Farm:
 def test_no_sentence_names_what_is_hidden(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reasons, evidence, changes, conflicts, lines of plans, refusals, revisions: of everybody who does not see all."""
     monkeypatch.setattr(looking, "LOOK_S", 0.01)  # nobody would answer
+    monkeypatch.setattr(
+        logging.getLogger(), "handlers", [*logging.getLogger().handlers, log.RECENT]
+    )  # as a daemon has it
     farm = Farm(seed, tmp_path)
 
     async def run() -> None:

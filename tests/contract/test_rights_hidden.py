@@ -30,6 +30,8 @@ rules:
   - {to: unix-group:lead, role: admin, owner: trigger}
   - {to: unix-group:blind, role: admin}
   - {to: unix-group:blind, deny: [see], on: ["canary*"]}
+  - {to: unix-group:veiled, role: admin}
+  - {to: unix-group:veiled, deny: [environment], owner: power}
   - {to: unix-group:admin, role: admin}
 """
 
@@ -62,6 +64,28 @@ def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     yield made
     made.close()
     serve.close()
+
+
+@pytest.mark.parametrize("path", ["log", "log/hlt01", "backup", "audit"])
+@pytest.mark.parametrize(
+    ("group", "rule"), [("trg", ""), ("lead", ""), ("blind", "rule 4 of"), ("veiled", "rule 6 of")]
+)
+def test_what_is_of_all_is_for_who_is_denied_nothing_of_it(door: Door, group: str, rule: str, path: str) -> None:
+    """It is not sorted by whose it is. That a rule denies some of it is told, and not what."""
+    door.come(group)
+    found = door.http.get(f"/v1/{path}")
+    if (group, path) == ("veiled", "audit"):
+        assert "writes no audit file" in found.text, "values are not in there"
+        return
+    assert found.status_code == 403 and found.json()["code"] == "no-right", found.text
+    assert rule in found.json()["error"] and ("denies some of that" in found.json()["error"]) == bool(rule)
+
+
+def test_a_denied_value_is_shown_to_no_admin_of_all_the_rest(door: Door) -> None:
+    """A deny of `environment` on a part is one of that part."""
+    door.come("veiled")
+    found = door.http.get("/v1/revisions/0").text
+    assert "mine-secret" in found and "canary-secret" not in found and '"canary"' in found
 
 
 ASKED = """board status?select=* status?at=9999999999 progress why stories incidents names?of=place names?of=host

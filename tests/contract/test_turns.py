@@ -61,7 +61,7 @@ def test_a_stop_waits_for_nobodys_plan_and_a_plan_for_no_other_account(serve: Se
     async def as_told(scope: Any, receive: Any, send: Any) -> None:
         came.append(scope["path"])
         name = dict(scope["headers"])[b"x-account"].decode()
-        await app({**scope, "caller": replace(scope["caller"], name=name)}, receive, send)
+        await app({**scope, "caller": replace(scope["caller"], name=name, uid=len(name))}, receive, send)
 
     serving = Serving(tmp_path / "slow", "", as_told)
     clients: list[Client] = []

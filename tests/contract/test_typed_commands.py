@@ -544,7 +544,7 @@ def test_a_second_stop_keeps_the_first_one_s_reason(serve: Serve, run: Run) -> N
     said = run("stop", "*", "-m", "mine")
     assert "1 told to stop; " in said and "readout@hlt01 was stopped by alice: cabling" in said
     said = run("stop", "readout", "-m", "mine", status=5)
-    assert "was stopped by alice: cabling, and that stays so" in said
+    assert "nothing was stopped: readout@hlt01 was stopped by alice: cabling: " in said
     (task,) = (one for one in serve.edge.launched() if one.startswith("readout@"))
     serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_KILLED", uuid="k"))
     serve.settle()
@@ -592,9 +592,12 @@ def test_a_second_person_hears_whose_it_is(serve: Serve, run: Run) -> None:
     launched(serve, "readout", "evb")
     serve.daemon.put(events.Held((("readout", "hlt01"),), "games", "beam"))
     serve.daemon.put(events.PutAside(("hlt01",), "games", 4e9, "card", agreed=9))
-    for verb in ("stop", "hold"):
+    for verb, done in (("stop", "stopped"), ("hold", "held")):
         said = run(verb, "readout", status=5)
-        assert "readout@hlt01 was stopped by games: beam, and that stays so: nothing of yours was noted" in said
+        assert (
+            f"nothing was {done}: readout@hlt01 was stopped by games: beam: `daqsched start --all readout@hlt01`"
+            in said
+        )
         assert "lets them run again" not in said
     for words in (["return", "hlt01"], ["aside", "hlt01", "--for", "2h"]):
         said = run(*words, status=5)
@@ -658,7 +661,7 @@ def test_what_was_stopped_and_left_the_farm_is_told_by_plan_and_can_be_started(
         "start", "arch@hlt01", status=5
     )
     said = run("start", "arch@hlt01", "--all")
-    assert "None may run yet." in said and "arch@hlt01 is not in the farm: it starts when a job file names it" in said
+    assert "None may run yet; " in said and "arch@hlt01 is not in the farm: it starts when a job file names it" in said
     assert stays not in run("plan", file, status=6)
     assert "no job matches arch@hlt01" in run("start", "arch@hlt01", status=2)
 

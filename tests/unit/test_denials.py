@@ -82,12 +82,16 @@ def test_the_daemon_evaluates_no_job_file() -> None:
     assert users == {"cli", "jobfile"}
 
 
+#: What the engine's rights are made of.
+OF_RIGHTS = ("permission.py", "job_owners.py")
+
+
 def test_nothing_acts_on_critical_and_rights_alone_on_owner() -> None:
     """They are kept, compared, shown, and written into labels: no other decision of the engine reads one."""
     for file in (ROOT / "framework" / "daqsched" / "engine").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             assert not (isinstance(node, ast.Attribute) and node.attr == "critical"), file
-            decides = isinstance(node, (ast.If, ast.IfExp, ast.Compare)) and file.name != "permission.py"
+            decides = isinstance(node, (ast.If, ast.IfExp, ast.Compare)) and file.name not in OF_RIGHTS
             assert not (decides and "owner" in names(node)), file
 
 

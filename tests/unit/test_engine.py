@@ -616,9 +616,9 @@ def test_what_is_no_longer_desired_is_not_aside_when_its_host_is_back() -> None:
     farm.begin()
     farm.apply({0, 2, 5, 6}, "r2", "r1", None, (), True, (), ALL, None, "", False)
     farm.offers()
-    farm.aside("h2", False, 1000.0, ALL)
+    farm.aside("h2", False, 1000.0, ALL, "alice", True)
     farm.apply({5}, "", "r1", None, (), True, (), ALL, None, "", False)
-    farm.aside("h2", True, 1000.0, ALL)
+    farm.aside("h2", True, 1000.0, ALL, "alice", True)
     farm.restarts({"f", "c"}, Strategy(batches=(1, 1, 1)), ALL)
     farm.teardown()
 

@@ -309,8 +309,8 @@ def test_a_rollout_of_one_team_is_left_alone_by_the_other_and_taken_over_by_itse
     applies(world, "trk", job("tracker", "hlt[01-03]", release="r2"), strategy=ONE_BY_ONE)
     assert isinstance(world.verdict, Refused)
     assert str(world.verdict) == (
-        "rollout 1 by team hlt, of filter, is paused, after batch 1, as asked for, and there is one at a time: give "
-        "`--batches all`, or first `daqsched rollout resume`, or `daqsched rollout abort`"
+        "rollout 1 of part hlt by team hlt, of filter, is paused, after batch 1, as asked for, and there is one at a time: "
+        "give `--batches all`, or first `daqsched rollout resume`, or `daqsched rollout abort`"
     ), "to end another one's is no first advice"
     applies(world, "trk", job("tracker", "hlt[01-03]", release="r2"))
     assert world.engine.rolling.active is paused and state_of(paused) == "paused"
@@ -374,6 +374,9 @@ def test_an_empty_file_of_a_part_must_be_meant() -> None:
     world = farm_of_two()
     world.say(events.JobsApplied(file("hlt"), "team hlt"))
     assert isinstance(world.verdict, DaqschedError) and "which would stop all of part hlt" in str(world.verdict)
+    world.say(events.JobsApplied(file(""), "nobody"))
+    assert "no jobs of the part without a name, and a file without jobs would stop nothing" in str(world.verdict)
+    applies(world, "", job("lone"))
     world.say(events.JobsApplied(file(""), "nobody"))
     assert "which would stop all of the part without a name" in str(world.verdict)
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from builders import World, job
 from daqsched.engine import events
+from daqsched.engine.applying import ensure_part
 from daqsched.engine.permission import of_apply
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
@@ -73,6 +74,7 @@ def test_no_apply_changes_what_is_not_the_callers(old: Spec, new: Spec, take: tu
     event = events.JobsApplied(new, "alice", allow_empty=True, take=take)
     try:
         merged = change_of(was, new, event.scope, world.engine.hosts_of, world.engine.behind())
+        ensure_part(was, new)
     except UserError:  # not an apply that anybody could make
         verdict = world.engine.handle(event, world.now, ALICE).verdict
         assert isinstance(verdict, UserError) and world.engine.spec == was

@@ -128,17 +128,21 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
     return merged
 
 
-def ensure_part(old: Spec, file: Spec, only: Collection[str] = ()) -> None:
-    """Raise `UserError` where a file without jobs is of a part that has none: it would stop nothing, and another was meant."""
-    there = {job.part for job in old.jobs}
-    if file.jobs or only or not there or file.part in there:
+def ensure_part(old: Spec, file: Spec, only: Collection[str] = (), seen: Optional[Spec] = None) -> None:
+    """Raise `UserError` where a file without jobs is of a part that has none: it would stop nothing, and another was meant.
+
+    ``seen``: what of the farm whoever asks may see, where that is not all.
+    """
+    there = {job.part for job in (old if seen is None else seen).jobs}
+    if file.jobs or only or not old.jobs or file.part in there:
         return
     near = nearest(file.part, there - {""}) if file.part else ""
     parts = some(list(map(farm_parts.words, sorted(there))))
-    meant = f"did you mean {near}?" if near else f"there {'is' if len(there) == 1 else 'are'} {parts}"
-    raise UserError(
-        f"there are no jobs of {farm_parts.words(file.part)}, and a file without jobs would stop nothing: {meant}"
-    )
+    meant = f": there {'is' if len(there) == 1 else 'are'} {parts}" if there else ""
+    meant = f": did you mean {near}?" if near else meant
+    # not by its name where that may be hidden: the sentence would be unsaid, which tells that it is there
+    whose = farm_parts.words(file.part) if seen is None else "the file's part"
+    raise UserError(f"there are no jobs of {whose}, and a file without jobs would stop nothing{meant}")
 
 
 def way_of(said: Optional[Strategy], spec: Spec) -> Optional[Strategy]:

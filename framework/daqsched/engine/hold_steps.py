@@ -55,8 +55,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     touched, gone = desired_of(farm, event.keys, nowhere)
     touched, nowhere, others = _apart(farm, touched, nowhere, event.user)
     if others and not touched and not nowhere:
-        noted = ", and that stays so: nothing of yours was noted, and "
-        raise _theirs(others, noted, "would let run what others have stopped")
+        raise _theirs(others, f"nothing was {'held' if event.spares else 'stopped'}: ")
     confirm_ends(farm, event.agreed, () if event.spares else touched)
     for key in nowhere:
         farm.holds[key] = Hold(event.user, now, event.message, event.spares)
@@ -141,7 +140,7 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         nowhere, absent = (tuple(key for key in keys if key in outside) for keys in (nowhere, absent))
     if not touched and not nowhere and not absent:
         if others:
-            raise _theirs(others, ": ", "lets run what others have stopped, too")
+            raise _theirs(others)
         if first:
             job, host, why = first[0]
             more = f", and so {'does' if len(first) == 2 else 'do'} {len(first) - 1} more" if len(first) > 1 else ""
@@ -196,13 +195,15 @@ def _everywhere(farm: Farm, touched: Iterable[Instance], event: events.Released)
             yield key
 
 
-def _theirs(others: Sequence[tuple[str, str, str]], then: str, what: str) -> Refused:
+def _theirs(others: Sequence[tuple[str, str, str]], undone: str = "") -> Refused:
     """Nothing is done, as all of these are somebody else's."""
     job, host, why = others[0]
     more = f", and {len(others) - 1} more" if len(others) > 1 else ""
     meant = words_for((name, where) for name, where, _ in others)
     called = "@".join(filter(None, (job, host)))
-    return Refused(f"{called} {why}{more}{then}`daqsched start --all {meant}` {what}")
+    return Refused(
+        f"{undone}{called} {why}{more}: `daqsched start --all {meant}` lets run what others have stopped, too"
+    )
 
 
 def _apart(

@@ -252,10 +252,18 @@ class Grants:
 
     def everywhere(self, verb: str) -> bool:
         """Whether it can be asked of all of the farm (of lines: look at each), so that no instance has to be looked at."""
+        return not self.why_not_of_all(verb)
+
+    def why_not_of_all(self, verb: str) -> str:
+        """Why it can't be asked of all of the farm; empty: it can, of each instance."""
         if self.all:
-            return True
-        denied = any(one.denies(verb) for one in self._denies)
-        return not denied and not self.why_not(verb)
+            return ""
+        why = self.why_not(verb)
+        denies = next((one for one in self._denies if one.denies(verb)), None)
+        if why or denies is None:
+            return why
+        rule = self._rights.line(denies.number)
+        return self._says(verb, FARM, f"it is of all, and {rule} denies some of that{self._in_doubt(denies)}")
 
     @property
     def sight(self) -> Hashable:

@@ -31,7 +31,7 @@ from daqsched.serve.http import (
     caller_of,
     ensure_insider,
     no_such_thing,
-    permit,
+    permit_of_all,
     route,
     sees_all,
     still_permitted,
@@ -170,7 +170,7 @@ class Api:
     def _ensure_insider(self, request: Request, what: str) -> None:
         caller = caller_of(request)
         ensure_insider(caller, self._may_see(caller), what)
-        permit(request, "environment")  # it is in there, and names of all
+        permit_of_all(request, "environment")  # it is in there, and names of all
 
     async def _news(self, request: Request) -> None:
         """Wait for a change after the version that was seen, for as long as the request may wait."""

@@ -74,8 +74,7 @@ class ChangeRoutes:
         check_way(body.strategy)
         await ensure_means(request, self._ask, self._planning, body.spec, body.only)
         body.spec = await asked_of(request, self._ask, body.spec)
-        if not body.spec.jobs:  # as an apply of it is refused
-            await self._ask(lambda engine, now: ensure_part(_in_force(engine), body.spec, body.only))
+        await self._ensure_part(request, body)
         scope = Scope(tuple(body.only), take=tuple(body.take))
         sent = _sent(body.choices, body.spec, scope)
 
@@ -92,6 +91,7 @@ class ChangeRoutes:
         async with self.turn(request):
             await ensure_means(request, self._ask, self._planning, body.spec, body.only)
             body.spec = await asked_of(request, self._ask, body.spec)
+            await self._ensure_part(request, body)
             event = events.JobsApplied(
                 body.spec,
                 user_of(request),
@@ -105,6 +105,14 @@ class ChangeRoutes:
             )
             event = msgspec.structs.replace(event, choices=_sent(body.choices, body.spec, event.scope))
             return await self.carried_out(request, event, body.no_look, sent=event.choices)
+
+    async def _ensure_part(self, request: Request, body: Union[PlanRequest, ApplyRequest]) -> None:
+        """As the engine does, by what whoever asks may see of the farm: a part of which that is nothing is not there."""
+        if not body.spec.jobs:
+            there = await self._ask(_in_force)
+            sight = await sight_in(request, there)
+            seen = None if sight is None else await asyncio.to_thread(sight.spec, there)
+            ensure_part(there, body.spec, body.only, seen)
 
     @asynccontextmanager
     async def turn(self, request: Request) -> AsyncIterator[None]:
@@ -236,7 +244,7 @@ class ChangeRoutes:
         return revision.spec.source if revision is not None else ""
 
 
-def _in_force(engine: Engine) -> Spec:
+def _in_force(engine: Engine, now: float = 0.0) -> Spec:
     return engine.revision.spec if engine.revision is not None else EMPTY
 
 

@@ -96,7 +96,7 @@ async def account_of(accounts: Accounts, uid: int, owner: bool) -> Principal:
 
 def sees_all(caller: Caller) -> bool:
     """Whether the caller may see secrets: who could read the state itself, and who is an admin by the farm's rights."""
-    return not caller.grants.why_not("environment") if caller.grants is not None else is_owner(caller.uid)
+    return caller.grants.everywhere("environment") if caller.grants is not None else is_owner(caller.uid)
 
 
 def grants_of(request: Request) -> Optional[Grants]:
@@ -143,6 +143,14 @@ def permit(request: Request, verb: str, target: Target = FARM) -> None:
     """Raise `Refused` where the caller may not."""
     grants = grants_of(request)
     why = grants.why_not(verb, target) if grants is not None else ""
+    if why:
+        raise Refused(why, verb)
+
+
+def permit_of_all(request: Request, verb: str) -> None:
+    """The same of everything that there is: the answer is not sorted by whose it is."""
+    grants = grants_of(request)
+    why = grants.why_not_of_all(verb) if grants is not None else ""
     if why:
         raise Refused(why, verb)
 

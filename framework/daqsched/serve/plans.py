@@ -18,6 +18,7 @@ from daqsched.digests import digest
 from daqsched.engine import permission
 from daqsched.engine.applying import way_of
 from daqsched.engine.confirming import end_count
+from daqsched.engine.engine import Engine
 from daqsched.engine.endings import endings
 from daqsched.engine.instance import Key
 from daqsched.engine.resources import Offer
@@ -92,8 +93,11 @@ class Plans:
             return found
         known_ends = sight is None or not refused
         way = way_of(strategy, spec)
-        count: EndCount = await self._ask(lambda engine, now: end_count(engine, *endings(engine, change, way)))
-        kept: tuple[tuple[str, str], ...] = await self._ask(lambda engine, now: stays(engine, found, complete))
+
+        def look(engine: Engine, now: float) -> tuple[EndCount, tuple[tuple[str, str], ...]]:
+            return end_count(engine, *endings(engine, change, way)), stays(engine, found.changes, complete)
+
+        count, kept = await self._ask(look)
         found = msgspec.structs.replace(found, ends=count if count.stops and known_ends else None, stays=kept)
         found = await self._with_placement(whose(request), found, known, complete, deadline)
         return found if sight is None else sight.plan(found, change.spec)

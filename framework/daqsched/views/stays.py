@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from daqsched.engine.farm import Farm
 from daqsched.hosts import fold
 from daqsched.spec import Spec
 from daqsched.task import Hold
-from daqsched.views.plan import Plan
+from daqsched.views.plan import Change
 
 
-def stays(farm: Farm, found: Plan, then: Spec) -> tuple[tuple[str, str], ...]:
-    """Of each job that the plan adds or restarts and that somebody has stopped there: its name and the sentence. ``then``: the farm
-    that the plan leads to."""
-    names = {change.job for change in found.changes if change.what in ("add", "restart")}
+def stays(farm: Farm, changes: Iterable[Change], then: Spec) -> tuple[tuple[str, str], ...]:
+    """Of each job that these changes add or restart and that somebody has stopped there: its name and the sentence. ``then``: the
+    farm that they lead to."""
+    names = {change.job for change in changes if change.what in ("add", "restart")}
     holds = list(_holds(farm, names))
     names = {name for name, _, _ in holds}
     hosts = {job.name: frozenset((*farm.hosts_of(job), "")) for job in then.jobs if job.name in names}
