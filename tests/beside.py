@@ -13,6 +13,14 @@ from typing import NamedTuple, Optional
 #: Files of tests/contract that have an engine or a network: they wait for machines as those with servers do.
 ENGINES = frozenset({"test_container.py", "test_machines_network.py"})
 
+#: The folders whose tests have servers, which must not run beside machines.
+SERVERS = ("faults", "cluster")
+
+
+def needs(file: Path) -> str:
+    """The folder of tests by what a file needs."""
+    return "cluster" if file.name in ENGINES else file.parent.name
+
 
 class Beside(NamedTuple):
     """A process, and what it said so far."""
@@ -23,20 +31,19 @@ class Beside(NamedTuple):
     start: int
     log: Path
 
-    def wait(self) -> None:
-        """Until it has ended; timeout(1) sees to it that it does."""
+    def wait(self, limit_s: Optional[float] = None) -> bool:
+        """Until it has ended, or for so long; whether it has. timeout(1) sees to it that it does."""
         if not self._is_there():
-            return
+            return True
         try:
             its = os.pidfd_open(self.pid)
         except OSError as error:
             # it has just ended, and its number is nobody's, or that of a thread, for which older kernels say EINVAL
             if error.errno not in (errno.ESRCH, errno.ENOENT, errno.EINVAL):
                 raise
-            return
+            return True
         try:
-            if self._is_there():
-                select.select([its], [], [])
+            return not self._is_there() or bool(select.select([its], [], [], limit_s)[0])
         finally:
             os.close(its)
 

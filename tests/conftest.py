@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any, Optional
 
 import pytest
 from hypothesis import settings
 
-from beside import ENGINES, beside, machines
+from beside import SERVERS, beside, machines, needs
 from examples import examples, left_out
 from left_files import left_in, own_folder, remove
 
@@ -40,13 +41,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 #: What waits longest for servers begins first, so that at the end only short files are left to the workers.
 ORDER = ("machines", "faults", "cluster", "contract", "unit")
 
-#: Beside machines, which have a network and an engine: first what has neither, as by then those have ended.
-ORDER_BESIDE = ("machines", "contract", "faults", "cluster", "unit")
-
-
-def _folder(item: pytest.Item) -> str:
-    """By what a test needs."""
-    return "cluster" if item.path.name in ENGINES else item.path.parent.name
+#: In a folder the files that take longest come first.
+LONG = [
+    f"test_{name}.py"
+    for name in (
+        *("pages", "tutorials", "forward", "hands", "search", "lines", "roles", "farm", "options", "console"),
+        *("reader_roles", "rights", "lines_rights", "daqcluster", "changes"),
+        *(
+            "forward_delivery",
+            "rights_steps",
+            "browser_side",
+            "completion",
+            "executor_checks",
+            "logfiles",
+            "oidc",
+            "stores",
+        ),
+        *("board_api", "control_api", "streams_end"),
+    )
+]
 
 
 #: Files of tests/unit and tests/contract that show the same on every Python: what is built, the tree, the documents, what shells,
@@ -80,8 +93,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if unseen := left_out(item.nodeid for item in items):
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid in unseen])
         items[:] = [item for item in items if item.nodeid not in unseen]
-    order = ORDER_BESIDE if machines() else ORDER
-    items.sort(key=lambda item: order.index(_folder(item)))
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: (ORDER.index(needs(item.path)), rank.get(item.path.name, len(rank))))
     for item in items:
         if item.path.name in ONCE:
             item.add_marker(pytest.mark.once)
@@ -109,6 +122,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         remove(config.stash[_temporary])
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Optional[Any]:
+    """Which worker takes which file, where files are shared out."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from workers import Files  # who runs tests without workers needs not have xdist
+
+    return Files(config, log)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """pytest-timeout interrupts a test once. What hangs beyond that would hang for ever, and say nothing.
@@ -116,7 +139,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     What must not run beside machines waits for them before its time counts.
     """
     other = machines()
-    if other and _folder(item) in ("faults", "cluster"):
+    if other and needs(item.path) in SERVERS:
         other.wait()
     marker = item.get_closest_marker("timeout")
     option = item.config.getoption("timeout")

@@ -13,6 +13,7 @@ import pytest
 
 from beside import ENGINES, Beside, beside, machines
 from examples import left_out
+from workers import next_file
 
 CONTRACT = Path(__file__).parent
 
@@ -107,3 +108,22 @@ def test_what_has_an_engine_or_a_network_waits_for_machines() -> None:
     makes = re.compile(r"\bEngine\(|\"ip\", \"link\", \"add\"")
     files = (path for path in CONTRACT.glob("test_*.py") if path != Path(__file__))
     assert {path.name for path in files if makes.search(path.read_text(encoding="utf-8"))} == ENGINES
+
+
+@pytest.mark.parametrize(
+    "with_servers, beside_machines, first",
+    [
+        (True, False, "tests/cluster/test_pages.py"),
+        (True, True, "tests/contract/test_api.py"),
+        (False, False, "tests/contract/test_api.py"),
+        (False, True, "tests/contract/test_api.py"),
+    ],
+)
+def test_servers_are_for_some_workers_and_wait_for_machines(
+    with_servers: bool, beside_machines: bool, first: str
+) -> None:
+    """Who has servers begins with what needs them; beside machines everybody has something else to do as long as there is any."""
+    files = [f"tests/{name}.py" for name in ("contract/test_container", "cluster/test_pages", "contract/test_api")]
+    assert next_file(files[1:], with_servers, beside_machines) == first
+    assert next_file(files[:2], with_servers, beside_machines) == (files[0] if with_servers else None)
+    assert next_file([], with_servers, beside_machines) is None

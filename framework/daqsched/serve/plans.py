@@ -18,8 +18,8 @@ from daqsched.digests import digest
 from daqsched.engine import permission
 from daqsched.engine.applying import way_of
 from daqsched.engine.confirming import end_count
-from daqsched.engine.engine import Engine
 from daqsched.engine.endings import endings
+from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.engine.resources import Offer
 from daqsched.errors import JobError, Unreachable, UserError

@@ -1,0 +1,1 @@
+"""What tests/workers.py uses of pytest-xdist, which has no types."""
