@@ -185,21 +185,6 @@ def test_an_agent_that_was_killed_comes_back_under_its_id(fresh_cluster: Fresh) 
     assert ids(cluster) == before
 
 
-def test_elasticsearch_that_was_killed_still_has_its_documents(cluster: Cluster) -> None:
-    """All of it dies, starter and server, and what was acknowledged is there afterwards."""
-    import httpx
-
-    document = f"{cluster.elasticsearch_url}/kill-test/_doc/1"
-    assert httpx.put(document, json={"run": 7}).status_code == 201
-    pids = [pid for pid in marked(cluster.id) if b"elasticsearch" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    cluster.kill("elasticsearch")
-    assert len(pids) == 2 and not any(alive(pid) for pid in pids)
-    cluster.start("elasticsearch")
-    answer = until(lambda: (a := httpx.get(document)).status_code == 200 and a.json(), "the shard is back")
-    assert answer["_source"] == {"run": 7}
-    assert httpx.delete(f"{cluster.elasticsearch_url}/kill-test").status_code == 200
-
-
 def test_everything_finds_the_master_by_zookeeper(fresh_cluster: Fresh, tmp_path: Path) -> None:
     """Agents and daqsched follow the leader's node, over the death of ZooKeeper and then of the master."""
     cluster = fresh_cluster(agents=1, zookeeper_=True)

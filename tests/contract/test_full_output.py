@@ -29,12 +29,10 @@ CLOSED = (">&-", "2>&-", "<&-", "<&- >&- 2>&-", "| true", "| head -c 1", "2>&1 >
     [
         ("validate jobs.py", 0),
         ("show many.py", 0),
-        ("--help", 0),
         ("apply --help", 0),
         ("--version", 0),
         ("validate none.py", 2),
         ("no-such-command", 2),
-        ("apply", 2),
         ("status --wide", 3),
     ],
 )

@@ -5,6 +5,7 @@ The other side is the one before this interface had codes, keys and pages, as th
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -34,6 +35,28 @@ serve = Serve(pathlib.Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
 serve.close()
+"""
+
+#: Each of the command lines of its input in a process of its own that has all imported: exit status, and what was said.
+COMMANDS_OF = """
+import importlib, json, os, pkgutil, runpy, sys, tempfile
+import daqsched.cli
+for module in pkgutil.walk_packages(daqsched.cli.__path__, "daqsched.cli."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+for line in sys.stdin:
+    with tempfile.TemporaryFile() as said:
+        pid = os.fork()
+        if not pid:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+            sys.argv = ["daqsched", *json.loads(line)]
+            runpy.run_module("daqsched.cli", run_name="__main__", alter_sys=True)
+            raise SystemExit(0)
+        _, status = os.waitpid(pid, 0)
+        said.seek(0)
+        print(json.dumps([os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1, said.read().decode()]), flush=True)
 """
 
 #: Words, and what they end with: what people do every day, each way in which they are refused, and what is not there.
@@ -98,32 +121,35 @@ def daemon(folder: Path, source: Optional[Path]) -> Iterator[Path]:
             process.wait(30)
 
 
-def run(folder: Path, socket: Path, source: Optional[Path], words: list[str]) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, socket: Path, source: Optional[Path], lines: list[list[str]]) -> list[tuple[int, str]]:
+    """Exit status of each, and what it said."""
     (folder / "jobs.py").write_text(
         "from daqsched import Job\njobs = [Job('readout', '/bin/true', hosts='hlt01'), Job('other', '/bin/true', hosts='hlt02')]\n"
     )
-    return subprocess.run(
-        [sys.executable, "-m", "daqsched.cli", "--socket", str(socket), *words],
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS_OF],
+        input="".join(json.dumps(["--socket", str(socket), *words]) + "\n" for words in lines),
         env=environment(source),
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
+    assert not done.returncode, done.stderr
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("older", ["commands", "daemon"])
 def test_commands_and_daemon_of_two_versions_understand_each_other(tmp_path: Path, before: Path, older: str) -> None:
     """Each command ends as it does with its own version, and no traceback comes of any."""
     (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
     sides = (before, None) if older == "commands" else (None, before)
     with daemon(tmp_path / "one", sides[1]) as mixed:
-        for words, status in COMMANDS:
-            found = run(tmp_path, mixed, sides[0], words)
-            said = found.stdout + found.stderr
-            assert found.returncode == status, (words, found.returncode, said)
-            assert "Traceback" not in said and "a bug" not in said, (words, said)
+        ends = run(tmp_path, mixed, sides[0], [words for words, _ in COMMANDS])
+    assert len(ends) == len(COMMANDS)
+    for (words, status), (ended, said) in zip(COMMANDS, ends):
+        assert ended == status, (words, ended, said)
+        assert "Traceback" not in said and "a bug" not in said, (words, said)
 
 
 def test_what_an_older_daemon_lacks_is_said(tmp_path: Path, before: Path) -> None:

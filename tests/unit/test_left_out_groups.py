@@ -26,6 +26,7 @@ from daqsched.serve.authentication import Arrival, Authentication
 from daqsched.serve.rights_api import somebody
 from daqsched.serve.trusted_proxy import GROUPS, SECRET, USER, TrustedProxy
 from daqsched.serve.web_rules import Shown
+from examples import examples
 
 KEY = b"k" * 32
 SETTINGS = ProviderSettings(issuer="https://lab.example", client="daqsched", secret="x")
@@ -107,7 +108,7 @@ def rules(draw: st.DrawFn, kind: str) -> str:
 
 
 @pytest.mark.parametrize("door", DOORS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_who_is_in_odd_groups_may_no_more_than_if_they_counted(door: str, data: st.DataObject) -> None:
     """Of any rules and any groups: never more than with all his groups, and just what the others give where no rule that denies

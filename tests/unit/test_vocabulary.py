@@ -6,6 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -286,10 +287,16 @@ def test_a_module_that_is_misnamed_is_found(stem: str) -> None:
     assert misnamed(stem)
 
 
+@cache
+def trees_of(folder: Path) -> dict[Path, ast.Module]:
+    """Of its modules."""
+    return {one: ast.parse(one.read_text(encoding="utf-8")) for one in folder.glob("*.py")}
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGES[0] / "serve").glob("*_api.py")), ids=lambda path: path.stem)
 def test_each_part_of_the_api_has_one_class_of_routes(path: Path) -> None:
     """Named by its module's subject and ``Routes``; nothing else of ``serve`` ends so."""
-    trees = {one: ast.parse(one.read_text(encoding="utf-8")) for one in path.parent.glob("*.py")}
+    trees = trees_of(path.parent)
     there = {
         one: [node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Routes")]
         for one, tree in trees.items()
