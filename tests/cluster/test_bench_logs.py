@@ -14,7 +14,7 @@ def test_the_bench_of_the_lines_runs_and_all_its_counts_agree(cluster: Any) -> N
     """It checks itself that each shipper stored every line once, also after an outage, and that refused ones are found."""
     server = ["--elasticsearch", cluster.elasticsearch_url, "--pid", str(cluster.members["elasticsearch"].pid)]
     ran = subprocess.run(
-        [sys.executable, str(BENCH), *server, "--lines", "3000", "--rounds", "1"],
+        [sys.executable, str(BENCH), *server, "--lines", "1000", "--rounds", "1"],
         capture_output=True,
         text=True,
         timeout=120,

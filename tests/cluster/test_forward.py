@@ -69,7 +69,7 @@ class Chatter(threading.Thread):
             # Half a line now and the rest later is what a buffering program writes.
             middle = self._random.randrange(len(written))
             self._printer.print(written[:middle])
-            time.sleep(self._random.uniform(0, 0.1))
+            time.sleep(self._random.uniform(0, 0.3))
             self._printer.print(written[middle:])
 
 

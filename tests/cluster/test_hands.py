@@ -16,6 +16,7 @@ import nursery
 from daqcluster import Cluster
 from daqcluster.ports import free_port
 from farm import BIN, Farm
+from forwarding import Index
 from peers import certificate
 from waiting import until
 from webport import files
@@ -172,14 +173,26 @@ def test_a_shifter_proposes_and_an_expert_approves_what_then_runs(hands: Hands) 
 
 
 @pytest.fixture
-def pair(fresh_cluster: Callable[..., Cluster], tmp_path: Path) -> Iterator[tuple[Hands, Hands]]:
+def removed() -> Iterator[list[Index]]:
+    """What is removed when the forwarders of a cluster of one's own have gone with it."""
+    made: list[Index] = []
+    yield made
+    for one in made:
+        one.remove()
+
+
+@pytest.fixture
+def pair(
+    cluster: Cluster, removed: list[Index], fresh_cluster: Callable[..., Cluster], tmp_path: Path
+) -> Iterator[tuple[Hands, Hands]]:
     """Who leads, and who stands by."""
-    made = fresh_cluster(agents=2, zookeeper_=True, elasticsearch_=True)
+    made = fresh_cluster(agents=2, zookeeper_=True, elasticsearch_=cluster.elasticsearch_url)
     files(tmp_path)
     certificate(tmp_path / "peers.pem")
     state = f"zk://{made.zookeeper_address}/daqsched/hands"
     both = Hands(tmp_path / "a", made, tmp_path, state), Hands(tmp_path / "b", made, tmp_path, state)
     both[1].index = both[0].index
+    removed.append(Index(cluster.elasticsearch_url, both[0].index))
     try:
         for one in both:
             one.begin()

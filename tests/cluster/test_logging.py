@@ -20,6 +20,7 @@ import pytest
 from daqcluster import Cluster
 from farm import Farm
 from opened import opened
+from relay import Relay
 from waiting import until
 
 FORWARDER = "daqsched-forward"
@@ -57,20 +58,24 @@ def messages(farm: Farm, *words: str) -> list[str]:
     return [line["message"] for line in logs(farm, *words)]
 
 
-def test_the_last_words_of_a_host_s_last_job_are_stored_before_its_forwarder_goes(farm: Farm, cluster: Cluster) -> None:
+def test_the_last_words_of_a_host_s_last_job_are_stored_before_its_forwarder_goes(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     """However long Elasticsearch is away: then it stays, and goes when all is stored."""
-    farm.apply(f"{POLITE}\njobs = [polite]")
-    until(lambda: messages(farm, "polite", "--stream", "stdout") == ["hello"], "its first line is stored")
-    cluster.kill("elasticsearch")
-    try:
-        farm.run("apply", str(farm.jobs("jobs = []")), "--allow-empty", "--no-wait")
-        until(lambda: set(farm.states()) == {f"{FORWARDER}@hlt02"}, "the job has gone, and its forwarder has not")
-        last = until(lambda: farm.rows().get(f"{FORWARDER}@hlt02", {}).get("pid", 0), "a forwarder works")
-        assert b'until_empty":true' in Path(f"/proc/{last}/environ").read_bytes()
-    finally:
-        cluster.start("elasticsearch")
-    until(lambda: not farm.rows(), "the forwarder has gone, too", 120.0)
-    assert messages(farm, "polite", "--stream", "stdout") == ["hello", "goodbye"]
+    url = cluster.elasticsearch_url
+    with Relay(url) as relay:
+        farm = Farm(tmp_path / "farm", cluster.master_url, relay.url, f"logging-{time.time_ns()}")
+        farm.serve()
+        farm.apply(f"{POLITE}\njobs = [polite]")
+        until(lambda: messages(farm, "polite", "--stream", "stdout") == ["hello"], "its first line is stored")
+    farm.run("apply", str(farm.jobs("jobs = []")), "--allow-empty", "--no-wait")
+    until(lambda: set(farm.states()) == {f"{FORWARDER}@hlt02"}, "the job has gone, and its forwarder has not")
+    last = until(lambda: farm.rows().get(f"{FORWARDER}@hlt02", {}).get("pid", 0), "a forwarder works")
+    assert b'until_empty":true' in Path(f"/proc/{last}/environ").read_bytes()
+    with Relay(url, relay.port):
+        until(lambda: not farm.rows(), "the forwarder has gone, too", 120.0)
+        assert messages(farm, "polite", "--stream", "stdout") == ["hello", "goodbye"]
+        farm.clear()
 
 
 def test_a_host_that_only_an_input_names_has_a_forwarder(farm: Farm) -> None:

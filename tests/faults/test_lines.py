@@ -34,7 +34,7 @@ while True:
     number += burst
     ledger.write(f"{me} {number}\\n")
     ledger.flush()
-    time.sleep(0.05)
+    time.sleep(0.2)
 """
 
 HOSTS = ("hlt01", "hlt02")
