@@ -11,7 +11,7 @@ from daqsched.spec import FORWARDER
 from daqsched.states import Shown
 from daqsched.terminal.canvas import Canvas
 from daqsched.terminal.show import last_words
-from daqsched.terminal.show_changes import MOST_CHANGES, plan_lines, verdict_line, why_lines
+from daqsched.terminal.show_changes import MOST_CHANGES, counts_line, plan_lines, verdict_line, why_lines
 from daqsched.views.plan import Change, Plan
 from daqsched.views.rows import Row, Story
 from daqsched_executor.contract import Exit, Report
@@ -99,16 +99,45 @@ def test_what_is_alike_on_many_hosts_names_no_command_of_one(capsys: pytest.Capt
 def test_what_the_engine_made_of_an_apply_is_said_where_the_plan_says_another(
     figures: tuple[Optional[int], Optional[int], Optional[int]], said: str
 ) -> None:
-    """Not for the forwarder's restart, and not where a daemon of before does not say."""
+    """Not for forwarders, and not where a daemon of before does not say."""
     changes = (
         Change("new", "add", "hlt[01-03]", 3),
         Change("old", "remove", "hlt[01-04]", 4),
         Change("readout", "restart", "hlt[01-02]", 2),
         Change(FORWARDER, "restart", "hlt[01-09]", 9),
+        Change(FORWARDER, "add", "hlt10", 1),
         Change("owned", "silent", "hlt01", 1),
     )
     stops, restarts, starts = figures
     assert verdict_line(Applied(Plan("d", "b", changes), 7, 0, stops, restarts, starts)) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ((), "Nothing changes."),
+        (
+            (Change("a", "add", "hlt[01-08]", 8), Change(FORWARDER, "add", "hlt[01-03]", 3)),
+            "8 to start; forwarders: 3 to start.",
+        ),
+        ((Change(FORWARDER, "restart", "hlt[01-02]", 2),), "Forwarders: 2 to restart."),
+        (
+            (Change("a", "silent", "hlt01", 1, starts=1), Change(FORWARDER, "silent", "hlt01", 1, starts=1)),
+            "1 changed without a restart, of which 1 that do not run start; forwarders: 1 changed without a restart.",
+        ),
+        (
+            (
+                Change("a", "add", "hlt01", 1),
+                Change("b", "remove", "hlt02", 1),
+                Change(FORWARDER, "remove", "hlt02", 1),
+            ),
+            "1 to start, 1 to stop; forwarders: 1 to stop.",
+        ),
+    ],
+)
+def test_forwarders_are_counted_apart(changes: tuple[Change, ...], said: str) -> None:
+    """What a file says is what its reader counts."""
+    assert counts_line(Plan("d", "b", changes)) == said
 
 
 def test_a_plan_is_cut_where_people_read_the_counts(capsys: pytest.CaptureFixture[str]) -> None:

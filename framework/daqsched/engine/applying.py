@@ -15,6 +15,7 @@ from daqsched.engine.endings import disturbs, endings, hosts_of, mixed
 from daqsched.engine.farm import Farm
 from daqsched.engine.farm_state import ApplyCounts
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.match import by_attributes
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import PreconditionFailed, Refused, UserError
 from daqsched.limits import some
@@ -22,7 +23,7 @@ from daqsched.merge import Merged, change_of
 from daqsched.nearest import nearest
 from daqsched.rollout import Strategy, holds_for_another, in_the_way, whose
 from daqsched.saved_choices import current
-from daqsched.spec import EMPTY, JobSpec, Spec
+from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec
 
 #: Behind a message: what the apply was about.
 _ONLY = "only "
@@ -172,7 +173,8 @@ class _Change:
         self.strategy, self._back = way_of(event.strategy, event.spec), event.back
         #: What has to wait for its batch.
         self.pending: list[Key] = []
-        #: How many tasks end and do not come back, how many programs are started anew at once, how many instances are new.
+        #: How many tasks end and do not come back, how many programs are started anew at once, how many instances are new: of what
+        #: a file says, and so without forwarders.
         self.stops = self.restarts = self.starts = 0
 
     def make(self) -> None:
@@ -201,7 +203,7 @@ class _Change:
     def _without(self, instances: Iterable[Instance]) -> None:
         """Not there any more."""
         for instance in instances:
-            self.stops += instance.record.task is not None and not instance.ending
+            self.stops += instance.name != FORWARDER and instance.record.task is not None and not instance.ending
             retire(self._farm, instance, self._now)
 
     def _job(self, job: JobSpec) -> None:
@@ -218,9 +220,11 @@ class _Change:
                 self._stay(there)
                 self.pending.append(there.key)
             else:
-                self.starts += there is None
+                self.starts += there is None and job.name != FORWARDER
                 self.restarts += there is not None and disturbs(there, run)
                 assign(farm, desired, run, host, attributes, self._now)
+        # it comes to those by their next offer
+        self.starts += sum(host not in hosts for host in farm.hosts_of(job)) if by_attributes(job) else 0
 
     def _forget(self, name: str, hosts: Collection[str] = ()) -> None:
         """The job is not left out any more where it is not to be at all; ``hosts`` are those where it is."""

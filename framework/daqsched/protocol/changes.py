@@ -58,7 +58,8 @@ class Applied(msgspec.Struct):
     #: The rollout that it began; 0: none, all that changes was replaced at once.
     rollout: int = 0
     #: What the engine made of it, which the plan can't know: tasks that end and do not come back, programs that are ended to be
-    #: started anew (at once, or when their batch begins), instances that are new. null: a daemon that does not say.
+    #: started anew (at once, or when their batch begins), instances that are new. Of what the file says: forwarders are not
+    #: counted. null: a daemon that does not say.
     stops: Optional[int] = None
     restarts: Optional[int] = None
     starts: Optional[int] = None
@@ -85,9 +86,9 @@ class RevisionHead(msgspec.Struct):
     part: str = ""
     #: The job file, with what was set of its variables; of an apply of a part all of what the farm was then.
     source: str = ""
-    #: How many instances it began, ended, changed, as `Applied` has it: what did not run did not end, and how many of them a
-    #: rollout reached is its own to say. By `Plan.instances`, where that is not known, or for who sees not all of the farm.
-    #: Empty in the answer about one revision.
+    #: How many instances it began, ended, changed, as `Applied` has it, without forwarders: what did not run did not end, and how
+    #: many of them a rollout reached is its own to say. By `Plan.instances`, where that is not known, or for who sees not all of
+    #: the farm. Empty in the answer about one revision.
     changes: dict[str, int] = {}
     #: What people wrote after it and before the next one that is told of, the newest first; empty in the answer about one revision.
     notes: list[LogbookEntry] = []

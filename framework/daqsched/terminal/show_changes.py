@@ -91,9 +91,6 @@ def verdict_line(applied: Applied) -> str:
     """The counts, where the engine made something else of it than the plan says; empty: it did not, or a daemon before that did
     not say."""
     planned = applied.plan.instances
-    for change in applied.plan.changes:  # that of the lines is no program that anybody waits for
-        if change.job == FORWARDER and change.what == "restart":
-            planned["restart"] -= change.count
     figures = {"add": applied.starts, "remove": applied.stops, "restart": applied.restarts}
     made = {what: count for what, count in figures.items() if count is not None}
     others = {what: planned.get(what, 0) for what, count in made.items() if count != planned.get(what, 0)}
@@ -312,11 +309,12 @@ def notes_table(notes: Sequence[LogbookEntry]) -> RenderableType:
 
 
 def counts_line(plan: Plan) -> str:
-    """``3 to start, 2 to restart.``"""
-    counts = _counts(plan.instances)
-    starts = sum(change.starts for change in plan.changes)
+    """``3 to start, 2 to restart; forwarders: 3 to start.``"""
+    counts, forwarders = _counts(plan.instances), _counts(plan.forwarders)
+    starts = sum(change.starts for change in plan.changes if change.job != FORWARDER)
     more = f", of which {starts} that do not run start" if starts else ""
-    return f"{counts}{more}." if counts else "Nothing changes."
+    said = "; ".join(filter(None, [f"{counts}{more}", f"forwarders: {forwarders}" if forwarders else ""]))
+    return f"{said[0].upper()}{said[1:]}." if said else "Nothing changes."
 
 
 def _counts(instances: Mapping[str, int]) -> str:

@@ -95,11 +95,20 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def instances(self) -> dict[str, int]:
-        """How many instances each kind of change touches."""
-        counts: dict[str, int] = {}
-        for change in self.changes:
-            counts[change.what] = counts.get(change.what, 0) + change.count
-        return counts
+        """How many instances of the file's jobs each kind of change touches."""
+        return _sums(change for change in self.changes if change.job != FORWARDER)
+
+    @property
+    def forwarders(self) -> dict[str, int]:
+        """The same of what the framework adds to them."""
+        return _sums(change for change in self.changes if change.job == FORWARDER)
+
+
+def _sums(changes: Iterable[Change]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for change in changes:
+        counts[change.what] = counts.get(change.what, 0) + change.count
+    return counts
 
 
 def named(job: JobSpec) -> Sequence[str]:
