@@ -22,7 +22,7 @@ from daqsched.serve.pages import FILES
 from daqsched.serve.sandbox_api import SandboxRoutes
 from daqsched.serve.web_rules import ANSWERS, BEGUN_COOKIE, COOKIE, PAGE, PAGE_POLICY, POLICY
 from standby_pair import Pair
-from webport import FILE
+from webport import FILE, cheap_passwords
 
 RULES = FILE + '  - {to: ["password:alice"], role: admin}\n'
 
@@ -75,7 +75,8 @@ def proper(found: httpx.Response, path: str) -> None:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    cheap_passwords(monkeypatch)
     made = Pair(tmp_path, RULES, passwords=True)
     yield made
     made.close()

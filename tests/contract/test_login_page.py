@@ -32,6 +32,7 @@ from daqsched.serve.web_rules import (
 )
 from places import NO_PLACES
 from standby_pair import Pair
+from webport import cheap_passwords
 
 WEB = FOLDER.parent.parent / "web"
 
@@ -44,7 +45,8 @@ RULES = 'version: 1\nrules: [{to: ["password:alice", "token:viewer"], role: view
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    cheap_passwords(monkeypatch)
     made = Pair(tmp_path, RULES, passwords=True)
     yield made
     made.close()

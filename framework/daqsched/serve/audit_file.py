@@ -99,9 +99,12 @@ class ChainedFile:
 
     def _put_aside(self) -> None:
         self.close()
+        # as many may be kept as anybody likes, and few are there
+        there = set(os.listdir(self._path.parent))
         for number in range(self._kept - 1, 0, -1):
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+            if f"{self._path.name}.{number}" in there:
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(f"{self._path}.{number}", f"{self._path}.{number + 1}")
         os.replace(self._path, f"{self._path}.1")
 
     def _open(self) -> None:
