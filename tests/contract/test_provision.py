@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import re
@@ -103,6 +104,43 @@ def test_a_password_is_set_once_and_anew_with_each_new_secret(tmp_path: Path) ->
     assert beside.stat().st_mode & 0o777 == 0o600 and "second" not in beside.read_text()
     beside.unlink()  # machines that were made before
     assert (run(code), run(code)) == (changed, unchanged)
+
+
+#: In the place of `daqsched`: what `history` says, and what else is asked.
+ASKED = """#!/bin/bash
+[ "$1" = history ] || { printf '<%s>' "$@"; exit; }
+[ -n "$HISTORY" ] || { echo 'no daemon' >&2; exit 7; }
+echo "$HISTORY"
+"""
+MARKED = "<apply></srv/daqsched/jobs/vagrant.py><--set><hosts=hlt[01-02]><--message><make vagrant>"
+STAYS = (
+    "revision 3 by alice of hlt is not of make vagrant, and stays; for its jobs instead, in control: daqsched apply "
+    "/srv/daqsched/jobs/vagrant.py --set 'hosts=hlt[01-02]' --message 'make vagrant'"
+)
+
+
+@pytest.mark.parametrize(
+    ("history", "status", "said"),
+    [
+        ([], 0, MARKED),
+        ([{"message": "make vagrant"}], 0, f"{MARKED}<--if-unchanged><d3>"),
+        ([{"message": ""}], 0, STAYS),
+        ([{"message": "make vagrant\nagain"}], 0, STAYS),
+        ([{"message": "a new release"}], 0, STAYS),
+        (None, 7, ""),
+    ],
+)
+def test_what_somebody_has_applied_stays(
+    history: list[dict[str, str]] | None, status: int, said: str, tmp_path: Path
+) -> None:
+    """Only over nothing, or over its own, are the jobs of `make vagrant` applied; between the look and that nobody comes."""
+    (tmp_path / "daqsched").write_text(ASKED)
+    (tmp_path / "daqsched").chmod(0o755)
+    told = [{"number": 3, "digest": "d3", "user": "alice of hlt", **one} for one in history or []]
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HISTORY": "" if history is None else json.dumps(told)}
+    argv = ["bash", str(SCRIPTS / "apply.sh"), "hlt[01-02]"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, env=environ)
+    assert (done.returncode, done.stdout.strip()) == (status, said), done.stderr
 
 
 @pytest.mark.parametrize("script", ["agent.sh", "control.sh"])

@@ -145,9 +145,10 @@ place() {
 
 # daqsched and its executor in /opt/daqsched, from the wheels and sources of the parts
 daqsched() {
-  local version python
+  local version python before
   version=$(cat "$parts/versions/daqsched")
   [ "$(cat /opt/daqsched/.made-of 2>/dev/null)" = "$version" ] && return
+  before=$(/opt/daqsched/bin/daqsched --version 2>/dev/null) || before=''
   python=$(command -v python3.11 || command -v python3)
   # the wheels are of one Python; for another one pip asks the package index
   local tag
@@ -156,7 +157,7 @@ daqsched() {
   PYTHON=$python "$parts/source/scripts/install" daqsched /opt/daqsched >/dev/null
   unset PIP_NO_INDEX PIP_FIND_LINKS
   echo "$version" >/opt/daqsched/.made-of
-  did "/opt/daqsched"
+  did "/opt/daqsched: $(/opt/daqsched/bin/daqsched --version | awk '{print $NF}')${before:+, was ${before##* }}"
 }
 
 # password NAME SECRET FILE: NAME logs in with what the file SECRET says, until somebody sets another; FILE keeps no text to
