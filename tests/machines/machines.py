@@ -115,7 +115,7 @@ class Machines:
         text, times = re.subn(r'(?m)^__version__ = ".*"$', f'__version__ = "{version}"', file.read_text())
         assert times == 1, file
         file.write_text(text)
-        (place / "versions" / "daqsched").write_text(parts.digest([place / "source", place / "wheels"]) + "\n")
+        (place / "versions" / "daqsched").write_text(parts.programs(place) + "\n")
         return self._said(["vagrant", "provision"], vagrant_environ(self._environ))
 
     # one machine

@@ -225,3 +225,14 @@ def test_a_folder_of_parts_follows_its_source(tmp_path: Path) -> None:
     assert (target / "a" / "one").read_text() == "3" and (target / "a" / "two").is_dir()
     assert (target / "a").stat().st_ino == folder
     assert parts.digest([target]) != before
+
+
+@pytest.mark.parametrize(("name", "other"), [("README.md", False), ("framework/a.py", True), ("setup.py", True)])
+def test_a_machine_gets_daqsched_anew_for_its_programs_alone(name: str, other: bool, tmp_path: Path) -> None:
+    """Not for what is only read."""
+    for one in ("source/README.md", "source/framework/a.py", "source/setup.py", "wheels/a"):
+        (tmp_path / one).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / one).write_text("1")
+    before = parts.programs(tmp_path)
+    (tmp_path / "source" / name).write_text("2")
+    assert (parts.programs(tmp_path) != before) == other

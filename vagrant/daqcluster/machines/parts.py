@@ -53,7 +53,7 @@ def make(folder: Path, say: Say) -> dict[str, Path]:
     (folder / "versions").mkdir(exist_ok=True)
     for name, home in servers.items():
         (folder / "versions" / name).write_text(home.name + "\n")
-    (folder / "versions" / "daqsched").write_text(digest([folder / "source", folder / "wheels"]) + "\n")
+    (folder / "versions" / "daqsched").write_text(programs(folder) + "\n")
     return servers
 
 
@@ -71,6 +71,12 @@ def copy_servers(folder: Path, servers: dict[str, Path]) -> None:
         if not (folder / "opt" / home.name).is_dir():
             shutil.copytree(home, folder / "opt" / f".{home.name}", symlinks=True, dirs_exist_ok=True)
             (folder / "opt" / f".{home.name}").rename(folder / "opt" / home.name)
+
+
+def programs(folder: Path) -> str:
+    """Of what is installed as daqsched, a digest: with another one a machine gets it anew. The README is only read."""
+    source = folder / "source"
+    return digest([*sorted(set(source.iterdir()) - {source / "README.md"}), folder / "wheels"])
 
 
 def digest(places: Iterable[Path]) -> str:
