@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import typing
+from copy import deepcopy
+from functools import cache
 from typing import Any, Callable
 
 import msgspec
@@ -35,6 +37,11 @@ def jobs(release: str = "r1", hosts: str = "hlt[01-12]") -> tuple[JobSpec, ...]:
 
 def farm() -> World:
     """Twelve programs that run, of which five may end unasked, and a forwarder on each host, which counts for nothing."""
+    return deepcopy(started())
+
+
+@cache
+def started() -> World:
     world = World(HOSTS)
     forwarder = ForwarderSpec(name=FORWARDER, argv=("x",), hosts=("hlt[01-12]",))
     world.start(*jobs(), forwarder)

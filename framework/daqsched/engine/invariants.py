@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daqsched import logbook
 from daqsched.engine.farm import Farm
+from daqsched.engine.instance import Key
 from daqsched.engine.starts import is_start
 from daqsched.farm_parts import living
 from daqsched_executor.contract import MANUAL
@@ -11,6 +12,9 @@ from daqsched_executor.contract import MANUAL
 
 def check(farm: Farm) -> None:
     """Raise AssertionError where the indexes and the instances do not agree; tests call it after every step."""
+    timers: dict[Key, list[float]] = {}
+    for at, armed in farm.timers:
+        timers.setdefault(armed, []).append(at)
     for key, instance in farm.instances.items():
         task = instance.record.task
         assert key == instance.key, f"{instance} is filed under {key}"
@@ -22,7 +26,7 @@ def check(farm: Farm) -> None:
         assert blocked == bool(instance.awaited), f"{instance} waits for {instance.awaited!r}, but is filed otherwise"
         assert not blocked or instance.startable, f"{instance} waits for a job and must not be launched"
         assert not blocked or farm.order.awaited(instance), f"{instance} waits for {instance.awaited}, which is up"
-        due = [at for at, armed in farm.timers if armed == key]
+        due = timers.get(key, [])
         starts = is_start(task, farm.last)
         assert farm.starts.under_way(instance) == starts or (not starts and due and min(due) <= farm.last), (
             f"{instance}: its start is under way is {not starts}"
