@@ -27,7 +27,7 @@ from daqsched.cli.waiting import PATIENCE_S, SETTLE_S, follow, follow_restart, w
 from daqsched.errors import UserError
 from daqsched.plural import plural
 from daqsched.settings import Where
-from daqsched.terminal.out import canvas, print_json, say
+from daqsched.terminal.out import canvas, capital, print_json, say
 
 
 @main.command()
@@ -200,7 +200,7 @@ def roll_back(path: Where, message: str, yes: bool, stops: Optional[int]) -> Non
     ended = client.rollout(now.number - 1).rollout if now is not None and now.state != "rolled-back" else None
     if ended is not None and ended.state == "rolled-back":
         said = words(ended)
-        say(f"{said[0].upper()}{said[1:]}.")
+        say(f"{capital(said)}.")
     _show_rollout(answer)
     say("`daqsched rollout` shows how far it is, `daqsched history` what is in force.", err=True)
 

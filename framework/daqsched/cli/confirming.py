@@ -7,7 +7,7 @@ from typing import Callable, Optional, TypeVar
 import click
 
 from daqsched.cli.options import Command, at_least
-from daqsched.terminal.out import interactive, said_yes, say
+from daqsched.terminal.out import capital, interactive, said_yes, say
 
 Answer = TypeVar("Answer")
 
@@ -41,7 +41,7 @@ def confirmed(ask: Callable[[Optional[int]], Answer], yes: bool, stops: Optional
         except NotConfirmed as error:
             if yes or stops is not None or not interactive():
                 raise
-            said = f"{error.paused[0].upper()}{error.paused[1:]}." if error.paused else ""
+            said = f"{capital(error.paused)}." if error.paused else ""
             say(*filter(None, [said]), *(f"  {one.words()}" for one in error.endings), err=True)
             of = f" of {error.running}" if error.running else " of the"
             ends = f"This ends {error.stops}{of} running programs at once. " if error.endings else ""

@@ -10,7 +10,7 @@ import click
 
 from daqsched.cli.options import Command, at_least
 from daqsched.errors import NotRunning, ReplacedByAnother
-from daqsched.terminal.out import canvas, print_json, say
+from daqsched.terminal.out import canvas, capital, print_json, say
 from daqsched_executor.contract import duration
 
 #: Seconds after which `apply` says what is missing and ends; the farm goes on trying.
@@ -88,7 +88,7 @@ def _end_as_asked(rollout: Any) -> None:
 
     if rollout.state == "paused" and rollout.as_asked:
         said = words(rollout)
-        say(f"{said[0].upper()}{said[1:]}.", err=True)
+        say(f"{capital(said)}.", err=True)
         sys.exit(NotRunning.exit_code)
 
 

@@ -72,6 +72,11 @@ def say(*lines: str, err: bool = False, flush: bool = True) -> None:
         sys.stdout.flush()
 
 
+def capital(words: str) -> str:
+    """The same as it begins a sentence."""
+    return words[:1].upper() + words[1:]
+
+
 def colours(err: bool = False) -> bool:
     """Whether who reads it sees colours."""
     return (sys.stderr if err else sys.stdout).isatty() and not os.environ.get("NO_COLOR")

@@ -12,6 +12,7 @@ from daqsched.hosts import fold
 from daqsched.preflight import Cell, PreflightFindings, PreflightWall
 from daqsched.terminal.canvas import text
 from daqsched.terminal.hosts_alike import its_host
+from daqsched.terminal.out import capital
 
 #: The word of each cell, and its style.
 OK, BAD, NO_ANSWER, NOT_ASKED = "ok", "NO", "?", "-"
@@ -143,7 +144,7 @@ def summary(answer: PreflightFindings) -> str:
         jobs = [name for name, reason in answer.not_asked.items() if reason == why]
         parts.append(f"{_names(jobs)} not looked at ({why})")
     text = ", ".join(parts)
-    return f"{text[0].upper()}{text[1:]}; nothing was changed."
+    return f"{capital(text)}; nothing was changed."
 
 
 def _what(cells: Iterable[Cell]) -> str:

@@ -20,6 +20,7 @@ from daqsched.rollout import Rollout, words
 from daqsched.states import ORDER
 from daqsched.terminal.canvas import Words, text
 from daqsched.terminal.hosts_alike import alike, of_all
+from daqsched.terminal.out import capital
 from daqsched.views.rows import Row
 from daqsched_executor.contract import duration
 
@@ -159,7 +160,7 @@ def _headlines(answer: StatusAnswer, none: str) -> list[str]:
     if answer.read_only:
         master = f"READ-ONLY: {answer.read_only}"
     audit = [one.words() for one in answer.control]
-    rollout = answer.rollout and f"{answer.rollout[0].upper()}{answer.rollout[1:]}."
+    rollout = answer.rollout and f"{capital(answer.rollout)}."
     copied = answer.audit_copy.trouble if answer.audit_copy is not None else ""
     audit += [one for one in (rollout, answer.audit, copied) if one]
     audit += [f"Of {one.daemon}, which does not lead: {one.trouble}" for one in answer.standby_copies if one.trouble]
@@ -174,7 +175,7 @@ def _headlines_then(answer: StatusAnswer, states: Mapping[str, int], none: str) 
     """Of a time that is over."""
     then = times.clock(answer.now)
     by = f"revision {answer.revision} ({answer.digest}) by {answer.user}" if answer.revision else "nothing was applied"
-    doubt = [f"{answer.doubt[0].upper()}{answer.doubt[1:]}."] if answer.doubt else []
+    doubt = [f"{capital(answer.doubt)}."] if answer.doubt else []
     return [f"As of {then}: {state_counts(states) or none}; {by}", *doubt]
 
 

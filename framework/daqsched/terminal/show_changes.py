@@ -18,6 +18,7 @@ from daqsched.rollout import words as words_of
 from daqsched.spec import FORWARDER
 from daqsched.terminal.canvas import text
 from daqsched.terminal.hosts_alike import alike, of_all
+from daqsched.terminal.out import capital
 from daqsched.terminal.show import STYLES, ago
 from daqsched.times import clock
 from daqsched.views.plan import NeededRight, Plan
@@ -62,9 +63,9 @@ def plan_lines(plan: Plan, done: bool = False, asked: str = "daqsched apply FILE
     asks = plan.ends.words() if plan.ends is not None and plan.ends.asks else ""
     stay = [why for _, why in plan.stays]
     more_said = (*plan.namesakes, *plan.maintenance, plan.parts, plan.rollout, asks)
-    said = [*plan.moves, *stay, *(f"{one[0].upper()}{one[1:]}" for one in more_said if one)]
+    said = [*plan.moves, *stay, *(capital(one) for one in more_said if one)]
     # what is news also where nobody asked for a plan: somebody's rollout that has just ended, a machine that may
-    kept = [f"{one[0].upper()}{one[1:]}" for one in (*plan.maintenance, plan.rollout) if one]
+    kept = [capital(one) for one in (*plan.maintenance, plan.rollout) if one]
     told = [text(f"{one}.", style="yellow") for one in (kept if done else said)]
     return Group(
         *refused,
@@ -121,7 +122,7 @@ def _expected(plan: Plan, asked: str) -> Iterator[RenderableType]:
     if times:
         measured = " (by measured times)" if plan.away_s >= 0 else ""
         words = "; ".join(times)
-        yield text(f"{words[0].upper()}{words[1:]}{measured}.")
+        yield text(f"{capital(words)}{measured}.")
     yield text(
         f"In force now: {plan.base}. `{asked} --if-unchanged {plan.base}` refuses if that changes.",
         style="dim",
@@ -141,7 +142,7 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
     state = "aborted" if rollout.unreached else rollout.state
     style = {"paused": "bold red", "done": "green", "aborted": "yellow", "rolled-back": "yellow"}.get(state, "")
     rows: list[RenderableType] = [
-        text(words[0].upper() + words[1:] + ".", style=style),
+        text(capital(words) + ".", style=style),
         text(
             f"{plural(rollout.instances, 'instance')} on {plural(rollout.hosts, 'host')}; begun {began} {by}",
             style="dim",
@@ -152,7 +153,7 @@ def rollout_lines(answer: RolloutAnswer) -> RenderableType:
         rows.append(text(f"All of the batch is ready; the next one begins in {duration(left)}."))
     if rollout.state == "running":
         limit = limit_words(rollout)
-        rows.append(text(f"{limit[0].upper()}{limit[1:]}; `daqsched rollout pause` holds it up, `abort` ends it."))
+        rows.append(text(f"{capital(limit)}; `daqsched rollout pause` holds it up, `abort` ends it."))
     for job, host, why in answer.lagging:
         rows.append(text(f"  {job}@{host}  {why}"))
     for one in rollout.failures:
@@ -314,7 +315,7 @@ def counts_line(plan: Plan) -> str:
     starts = sum(change.starts for change in plan.changes if change.job != FORWARDER)
     more = f", of which {starts} that do not run start" if starts else ""
     said = "; ".join(filter(None, [f"{counts}{more}", f"forwarders: {forwarders}" if forwarders else ""]))
-    return f"{said[0].upper()}{said[1:]}." if said else "Nothing changes."
+    return f"{capital(said)}." if said else "Nothing changes."
 
 
 def _counts(instances: Mapping[str, int]) -> str:
