@@ -56,8 +56,8 @@ class Stored(NamedTuple):
 
 def target_of(name: str, host: str, service: bool) -> Target:
     """Whose it is, said here a second time and not as the code does."""
-    if service or name not in JOBS:
-        return Target(name, host, "", "", service)
+    if service or name not in JOBS:  # of a job that is gone nobody knows whose it was
+        return Target(name, host, "", "", service, forgotten=not service)
     if (name, host) == VARIANT[:2]:
         return Target(name, host, *VARIANT[2:])
     return Target(name, host, *JOBS[name])
