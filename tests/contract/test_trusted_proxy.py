@@ -51,6 +51,21 @@ def test_whom_the_proxy_names_is_known_by_that(web: WebServe) -> None:
 
 
 @pytest.mark.parametrize(
+    ("user", "name"),
+    [("bob", "bob"), ("root", "proxy:root"), ("token:wall", "proxy:token:wall"), ("unix:x", "proxy:unix:x")],
+)
+def test_nobody_whom_a_proxy_names_is_taken_for_root_or_a_token(web: WebServe, user: str, name: str) -> None:
+    """Not in what people read, either: as with passwords and identity providers (`principal.name_of`)."""
+    said = {"x-daqsched-proxy-secret": SECRET, "x-daqsched-proxy-user": user, "x-daqsched-proxy-groups": "shift"}
+    http = web.http(None, **said, **{"content-type": "application/json"})
+    found = http.get("/v1/rights").json()
+    assert found["name"] == name and f"proxy:{user}" in found["called"]
+    assert http.post("/v1/note", json={"message": "beam"}).status_code == 200
+    (note,) = http.get("/v1/note").json()["notes"]
+    assert note["user"] == name
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         [("x-daqsched-proxy-user", "alice@DAQ.EXAMPLE")],

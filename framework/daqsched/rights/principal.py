@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Optional
 
 import msgspec
@@ -49,6 +49,13 @@ class Principal(msgspec.Struct, frozen=True):
 
 #: Who has shown nothing.
 NOBODY = Principal("nobody")
+
+
+def name_of(itself: str, insiders: Collection[str]) -> str:
+    """What somebody is called for people whom a password, a proxy or an identity provider names: of ``password:alice`` it is
+    ``alice``. All of it where the name would be taken for one of the ``insiders`` (accounts that may all) or for an identity."""
+    name = itself.partition(":")[2]
+    return itself if name in insiders or name.partition(":")[0] in PREFIXES else name
 
 
 def can_be_name(name: str) -> bool:

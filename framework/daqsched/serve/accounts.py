@@ -15,6 +15,8 @@ import threading
 import time
 from collections.abc import Hashable
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import cache
 from typing import Any, Callable, Generic, NamedTuple, Optional, TypeVar
 
 from daqsched.errors import DaqschedError, Unreachable
@@ -73,6 +75,14 @@ def groups_of(uid: int) -> tuple[str, ...]:
         except KeyError:
             continue
     return tuple(names)
+
+
+@cache
+def insiders() -> frozenset[str]:
+    """The names of the accounts that may all: root, and the daemon's own, as far as this machine knows it."""
+    with suppress(KeyError):
+        return frozenset(["root", pwd.getpwuid(os.geteuid()).pw_name])
+    return frozenset(["root"])
 
 
 class _Lookup(Generic[Asked, Answer]):

@@ -17,14 +17,14 @@ from daqsched.errors import Unreachable, UserError
 from daqsched.limits import shown as shown_text
 from daqsched.rights.identity_provider import basis, known_groups
 from daqsched.rights.login_pace import LoginPace
-from daqsched.rights.principal import MOST_NAME, Principal
+from daqsched.rights.principal import MOST_NAME, Principal, name_of
 from daqsched.rights.rules import Rights
 from daqsched.rights.sessions import OIDC, LoginSession
 from daqsched.rights.sessions import ended as ended_session
 from daqsched.rights.sessions import read as read_session
 from daqsched.rights.tokens import Credentials, Token, by_digest, digest_of_token
 from daqsched.rights.verbs import Role
-from daqsched.serve.accounts import Accounts
+from daqsched.serve.accounts import Accounts, insiders
 from daqsched.serve.refusals import Unauthenticated
 from daqsched.serve.rights_api import somebody
 from daqsched.serve.web_rules import Shown
@@ -97,7 +97,9 @@ class Authentication:
         if shown.user:
             known = [f"proxy:{shown.user}", *(f"proxy-group:{one}" for one in shown.groups)]
             self._tell(shown.user, shown.left_out, "the proxy")
-            who = Principal(shown.user, frozenset(known), left_out=_left_out(shown.left_out, "proxy-group"))
+            who = Principal(
+                name_of(known[0], insiders()), frozenset(known), left_out=_left_out(shown.left_out, "proxy-group")
+            )
             return Arrival(who, f"proxy{_counted(shown.left_out)}")
         if shown.session:
             session = self.session(shown)
@@ -109,7 +111,8 @@ class Authentication:
             self._tell(session.name, session.left_out, "the identity provider")
             kind = f"{session.way}-group"
             unasked = _left_out(session.nameless, kind)
-            who = Principal(session.name, session.known_as, unasked=unasked, left_out=_left_out(session.left_out, kind))
+            left_out, name = _left_out(session.left_out, kind), name_of(session.itself, insiders())
+            who = Principal(name, session.known_as, unasked=unasked, left_out=left_out)
             return Arrival(who, f"{session.way}{_counted(session.left_out)}")
         raise Unauthenticated(NOTHING_SHOWN)
 
