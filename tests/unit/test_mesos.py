@@ -240,6 +240,13 @@ def test_a_container_over_its_memory_is_one_sentence() -> None:
     assert told({**status, "reason": "REASON_EXECUTOR_TERMINATED"}).message == message
 
 
+@pytest.mark.parametrize(("state", "said"), [("TASK_FAILED", "ended while its agent was away"), ("TASK_RUNNING", "")])
+def test_what_ended_with_a_machine_that_is_back_says_so(state: str, said: str) -> None:
+    """In the crew's words and not in the master's, which says the same of what runs on."""
+    status = {"task_id": {"value": "a@h.1"}, "state": state, "message": "Unreachable agent re-reregistered"}
+    assert told(status).message == said
+
+
 def test_a_task_reads_well_in_mesos_web_pages() -> None:
     """Its name is the crew's; labels say what it is, and there is none without a value."""
     one = job("readout", release="release-08", owner="trigger")
