@@ -244,7 +244,7 @@ def test_the_same_death_elsewhere_and_the_change_before_it_are_evidence() -> Non
     found = told(world)["readout@hlt01"]
     assert found.state == "BACKOFF" and found.why.startswith("exit code 3 after 2.0 s; starts again in 5.0 s")
     assert "  | cannot open /dev/pcie40_hlt01" in found.evidence
-    same = "this death: 2 times, on 2 hosts (hlt[01-02]), within 0.00 s, the first 0.20 s after revision 1 (version r2)"
+    same = "this death: 2 times, on 2 hosts (hlt[01-02]), all at once, the first 0.20 s after revision 1 (version r2)"
     assert found.evidence[-1] == same
     world.restart()
     world.wait(60.0)
@@ -254,7 +254,7 @@ def test_the_same_death_elsewhere_and_the_change_before_it_are_evidence() -> Non
         told(world)["readout@hlt01"]
         .evidence[-1]
         .startswith(
-            "this death: 2 times, on 2 hosts (hlt[01-02]), within 0.00 s, as far as this daemon knows, which began "
+            "this death: 2 times, on 2 hosts (hlt[01-02]), all at once, as far as this daemon knows, which began "
         )
     )
 

@@ -219,7 +219,8 @@ def incident_words(incident: Incident, host: str, now: float, what: str = "this 
     elsewhere = [name for name in incident.hosts if name != host]
     where = f"on {len(incident.hosts)} hosts ({fold(incident.hosts)})" if elsewhere else f"only on {incident.hosts[0]}"
     times = "once" if incident.count == 1 else f"{incident.count} times"
-    since = f"within {duration(max(0.0, incident.last - incident.first))}"
+    span_s = max(0.0, incident.last - incident.first)
+    since = f"within {duration(span_s)}" if span_s >= 0.1 else "all at once"
     if incident.count == 1:
         since = f"{duration(max(0.0, now - incident.first))} ago"
     after = ""
