@@ -25,6 +25,8 @@ def fill(text: str, job: JobSpec, host: str, field: str = "command", ports: Mapp
 
     Raises `JobError` for any other placeholder, so that a typing mistake is found before anything is sent.
     """
+    if "{" not in text and "}" not in text:
+        return text  # most texts; each launch fills in all of its job
     values = {"host": host, "job": job.name, "version": job.release, "instance": f"{job.name}@{host}"}
     values.update((f"port:{name}", str(ports.get(name, number))) for name, number in job.ports.items())
 
@@ -51,7 +53,7 @@ def fill(text: str, job: JobSpec, host: str, field: str = "command", ports: Mapp
             raise JobError(f"{said} uses {{version}}, but the job has no version", field)
         return values[name]
 
-    return _PLACEHOLDER.sub(one, text) if "{" in text or "}" in text else text
+    return _PLACEHOLDER.sub(one, text)
 
 
 def command_on(job: JobSpec, host: str) -> tuple[str, ...]:
@@ -60,10 +62,11 @@ def command_on(job: JobSpec, host: str) -> tuple[str, ...]:
     return tuple(fill(text, job, host, ports=unknown) for text in job.argv)
 
 
-def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _NO_PORTS) -> Payload:
+def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _NO_PORTS, rules: str = "") -> Payload:
     """What the executor of this job on this host is told.
 
-    ``ports`` are the numbers for those of the job's ports that are 0 in it; the fixed ones need not be in it.
+    ``ports`` are the numbers for those of the job's ports that are 0 in it; the fixed ones need not be in it. ``rules`` is
+    `rules_digest` of the job where the caller has it already, as it takes longer than all the rest.
     """
     numbers = {name: ports.get(name, number) for name, number in job.ports.items()}
 
@@ -73,7 +76,9 @@ def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _N
     def all_of(texts: Iterable[str], field: str) -> tuple[str, ...]:
         return tuple(one(text, field) for text in texts)
 
-    container = job.container
+    container, stop = job.container, job.stop
+    if stop.before or stop.after:
+        stop = replace(stop, before=all_of(stop.before, "stop.before"), after=all_of(stop.after, "stop.after"))
     env = {name: one(text, "env") for name, text in job.env.items()}
     if isinstance(job, ForwarderSpec):
         env[FORWARDING_VARIABLE] = replace(job.told(host), host=host).to_json()
@@ -89,9 +94,7 @@ def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _N
         limits=job.limits,
         needs=all_of(job.needs, "needs"),
         restart=job.restart,
-        stop=replace(
-            job.stop, before=all_of(job.stop.before, "stop.before"), after=all_of(job.stop.after, "stop.after")
-        ),
+        stop=stop,
         forward=job.forward,
         labels=job.labels,
         checks=tuple(_check(check, one) for check in job.checks),
@@ -111,7 +114,7 @@ def payload(job: JobSpec, host: str, task_id: str, ports: Mapping[str, int] = _N
         new_privileges=job.setuid,
         output=job.output,
         console=job.console,
-        rules=rules_digest(job),
+        rules=rules or rules_digest(job),
     )
 
 

@@ -43,12 +43,17 @@ def running(hosts: int, folder: Path) -> Scale:
 
 @pytest.mark.parametrize("hosts", [20, 100])
 def test_a_step_costs_the_same_on_any_farm(tmp_path: Path, hosts: int) -> None:
-    """Calls for an offer that nobody needs, for a program that ends, and for a record that a new daemon reads."""
+    """Calls for an offer that nobody needs, for a program that ends, for its next launch, and for a record that a daemon reads."""
     scale = running(hosts, tmp_path)
     assert calls(scale.cycle) / hosts < 24
     tasks = [scale.engine.instances["job01", host].task for host in scale.hosts]
     ends = [events.TaskReported(one.id, one.agent_id, "TASK_FAILED", "exit code 1", by_executor=True) for one in tasks]
     assert calls(lambda: [scale.engine.handle(end, scale.now) for end in ends]) / hosts < 100
+    scale.now += 1000.0  # its back-off is over
+    before = len(scale.engine.by_task)
+    launched = calls(scale.cycle) / hosts
+    assert len(scale.engine.by_task) - before == hosts
+    assert launched < 200
     scale.save([commands.SaveRecords(tuple(scale.engine.instances))])
     again = Engine(lambda: "x")
     store = scale.store

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from builders import World, job, of, offer, rows
 from daqsched.engine import commands, events
-from daqsched.engine.namesakes import GONE_S, LOOK_S, PROBE
+from daqsched.engine.namesakes import FORMER, GONE_S, LOOK_S, PROBE
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import UserError
 from daqsched.spec import JobSpec, Spec
@@ -324,3 +324,16 @@ def test_after_a_restart_a_name_is_where_something_runs_not_where_something_ende
     assert world.engine.namesakes.agents["hlt01"] == "agent-2"
     world.die()
     assert world.engine.namesakes.agents["hlt01"] == "agent-2"
+
+
+def test_where_agents_listen_is_forgotten_of_those_that_have_no_name_any_more() -> None:
+    """A machine whose agent starts anew each minute fills no memory, and a name's own agent and its namesake keep their places."""
+    world = running()
+    world.say(other("agent-of-hlt01", "10.0.0.2:5051"))
+    for number in range(3 * FORMER):
+        world.say(events.OffersArrived((offer("hlt02", agent=f"agent-{number}", place="10.0.0.3:5051"),)))
+    names = world.engine.namesakes
+    assert len(names.places) <= 2 * len(names.agents) + FORMER + 1
+    assert names.agents["hlt02"] == f"agent-{3 * FORMER - 1}"
+    told = [names.named(one) for one in ("agent-hlt01", "agent-of-hlt01", names.agents["hlt02"])]
+    assert [one.partition(" ")[2] for one in told] == ["(10.0.0.1:5051)", "(10.0.0.2:5051)", "(10.0.0.3:5051)"]

@@ -22,6 +22,8 @@ LOOK_S = 15.0
 #: An agent that did not answer the master for so long has no program left: executors end when their agent stays away for 15
 #: minutes (Mesos' recovery_timeout). Then another with its name is its successor.
 GONE_S = 1200.0
+#: Where an agent listened is known for so many, and as many as there are names, after it lost its name.
+FORMER = 1000
 #: What the master is asked about is a task that never was, on the agent in question.
 PROBE = "daqsched-agent"
 
@@ -47,7 +49,7 @@ class Namesakes:
         self.others: dict[str, dict[str, float]] = {}
         #: By which word of the store, for as long as that is read.
         self._when: dict[str, tuple[bool, float]] = {}
-        #: Where agents listen.
+        #: Where agents listen; of those without a name no more than there are names (`listens`).
         self.places: dict[str, str] = {}
         #: The hosts of which it was said.
         self.said: set[str] = set()
@@ -74,6 +76,14 @@ class Namesakes:
         which has."""
         if host not in self.chosen and when >= self._when.get(host, (False, float("-inf"))):
             self.agents[host], self._when[host] = agent_id, when
+
+    def listens(self, agent_id: str, place: str) -> None:
+        """Where an agent listens that makes an offer. An agent that starts with an empty work folder has an id of its own each
+        time, so those that have no name any more are forgotten now and then."""
+        if agent_id not in self.places and len(self.places) > 2 * len(self.agents) + FORMER:
+            with_name = set(self.agents.values()).union(*self.others.values())
+            self.places = {one: at for one, at in self.places.items() if one in with_name}
+        self.places[agent_id] = place
 
     def wrong(self, host: str, agent_id: str) -> bool:
         """Whether a person said that another one than this agent is right."""

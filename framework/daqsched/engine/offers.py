@@ -28,10 +28,10 @@ def arrived(farm: Farm, event: events.OffersArrived, now: float) -> None:
     declined = []
     found_anywhere = bool(farm.desired.by_attribute)
     waiting, lost, found, asked = farm.waiting, farm.lost, farm.found, farm.preflights.waiting
-    agents, places = farm.namesakes.agents, farm.namesakes.places
+    agents = farm.namesakes.agents
     for offer in event.offers:
         if offer.place:
-            places[offer.agent_id] = offer.place
+            farm.namesakes.listens(offer.agent_id, offer.place)
         # most offers of a large farm are for nobody
         useful = found_anywhere
         for name in offer.names:
@@ -136,7 +136,7 @@ def _launch(
     task = Task(
         f"{instance}.{farm.new_id()}", agent_id, instance.digest, now, since=now, ports=ports, release=job.release
     )
-    told = payload(job, instance.host, task.id, ports)
+    told = payload(job, instance.host, task.id, ports, farm.desired.rules_of(job))
     farm.give(instance, task, now)
     farm.arm(now + ASK_S, instance)
     revision = instance.record.behind or (farm.revision.number if farm.revision is not None else 0)

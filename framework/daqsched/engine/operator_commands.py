@@ -117,8 +117,8 @@ def tell_rules(farm: Farm, instance: Instance, now: float) -> None:
     instance.reminders = reminders = reminders or Reminders()
     reminders.rules_due = now + TOLD_S
     if task.state in ("starting", "running"):
-        told = payload(instance.job, instance.host, task.id, task.ports)
-        told = replace(told, rules=rules_for(farm.desired, instance))
+        rules = rules_for(farm.desired, instance)
+        told = payload(instance.job, instance.host, task.id, task.ports, rules)
         order = OperatorCommand(f"{OBEY}.{farm.new_id()}", OBEY, "daqsched apply", payload=told.to_json().decode())
         farm.out.append(commands.Send(task.id, task.agent_id, order))
     farm.arm(reminders.rules_due, instance)
