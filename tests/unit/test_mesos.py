@@ -23,7 +23,7 @@ from daqsched.mesos.connection import explain
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.incoming import event_of, offer_of, report_of
 from daqsched.mesos.outgoing import Framework, task_info
-from daqsched.mesos.resources import Purse
+from daqsched.mesos.resources import RemainingResources
 
 
 def offer_from(raw: dict[str, Any]) -> Offer:
@@ -112,16 +112,16 @@ def test_a_share_of_what_is_reserved_is_asked_for_in_the_offer_s_words(words: di
     for word in words:
         del anybodys[word]
     offer = offered(scalar("cpus", 8), {**scalar("cpus", 0.15), **words}, scalar("mem", 64), ports, anybodys)
-    purse = Purse("daq", offer.portions)
+    remaining = RemainingResources("daq", offer.portions)
     allocated = {"allocation_info": {"role": "daq"}}
-    assert purse.scalars(cpus=0.1) == [{**scalar("cpus", 0.1), **words, **allocated}]
-    shares = purse.scalars(cpus=0.1, mem=32.0, disk=0.0)
+    assert remaining.scalars(cpus=0.1) == [{**scalar("cpus", 0.1), **words, **allocated}]
+    shares = remaining.scalars(cpus=0.1, mem=32.0, disk=0.0)
     assert shares == [
         {**scalar("cpus", 0.05), **words, **allocated},
         {**scalar("cpus", 0.05), **allocated},
         {**scalar("mem", 32.0), **allocated},
     ]
-    one, other = purse.ports([32001, 31002])
+    one, other = remaining.ports([32001, 31002])
     assert one == {**ports, "ranges": {"range": [{"begin": 31002, "end": 31002}]}, **allocated}
     assert other == {**anybodys, "ranges": {"range": [{"begin": 32001, "end": 32001}]}, **allocated}
 
@@ -136,12 +136,12 @@ def test_shares_come_to_what_was_asked_for_and_no_portion_gives_more_than_it_has
 ) -> None:
     """In thousandths, as Mesos counts."""
     portions = offered(*({**scalar("cpus", n / 1000), **(STATIC if mine else {})} for n, mine in has)).portions
-    purse = Purse("daq", portions)
+    remaining = RemainingResources("daq", portions)
     taken = {True: 0, False: 0}
     for want in wants:
         if want > sum(n for n, _ in has) - sum(taken.values()):
             break
-        shares = purse.scalars(cpus=want / 1000)
+        shares = remaining.scalars(cpus=want / 1000)
         amounts = [(round(one["scalar"]["value"] * 1000), one.get("role") == "daq") for one in shares]
         assert sum(n for n, _ in amounts) == want
         for n, mine in amounts:
@@ -153,11 +153,11 @@ def test_shares_come_to_what_was_asked_for_and_no_portion_gives_more_than_it_has
 def test_a_launch_takes_each_task_s_and_each_executor_s_share_of_one_offer() -> None:
     """What two tasks and their executors ask for in one kind's words is no more than there is of that kind."""
     offer = offered({**scalar("cpus", 0.25), **STATIC}, scalar("cpus", 4), {**scalar("mem", 4096), **STATIC})
-    purse = Purse("daq", offer.portions)
+    remaining = RemainingResources("daq", offer.portions)
     made = job("readout")
     infos = [
         task_info(
-            Framework("daq", role="daq"), TaskToLaunch(payload(made, "h", f"t{n}", {}), 0.2, 64.0, 0.0), "a", purse
+            Framework("daq", role="daq"), TaskToLaunch(payload(made, "h", f"t{n}", {}), 0.2, 64.0, 0.0), "a", remaining
         )
         for n in range(2)
     ]

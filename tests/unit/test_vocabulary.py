@@ -197,6 +197,7 @@ LEFT = {
     r"\b(?:a|the) door\b": "http, a port, a socket",
     r"(?i)\b(?:as|not|no longer) wanted\b|\bwanted any more\b": "desired",
     r"\bkeepers?\b": "ZooKeeper, a relay",
+    r"(?i)\bpurses?\b": "the remaining resources of an offer",
     r"(?i)\bgives? (?:it|the \w+) free\b": "closes, releases",
     r"(?i)\bbears? with (?:it|an? \w+|the \w+)\b": "waits for",
 }

@@ -21,7 +21,7 @@ from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.driver import Driver
 from daqsched.mesos.incoming import OfferMessage, StatusMessage, offer_of, report_of
 from daqsched.mesos.outgoing import Framework, checked, ids, survey_info, task_info
-from daqsched.mesos.resources import Purse
+from daqsched.mesos.resources import RemainingResources
 
 logger = logging.getLogger(__name__)
 
@@ -125,16 +125,16 @@ class Mesos(pymesos.Scheduler):
     def infos(self, command: commands.Launch) -> list[Mapping[str, Any]]:
         """What is to be launched; a task that can't be put into words fails, and the others do not wait for it."""
         found = []
-        purse = Purse(self._framework.role, command.portions)
+        remaining = RemainingResources(self._framework.role, command.portions)
         for task in command.tasks:
             try:
-                found.append(checked(task_info(self._framework, task, command.agent_id, purse)))
+                found.append(checked(task_info(self._framework, task, command.agent_id, remaining)))
             except (ValueError, TypeError, OverflowError) as error:
                 why = f"can't be launched: {error}; mend the job and apply it again"
                 self._put(events.TaskReported(task.payload.task_id, command.agent_id, "TASK_ERROR", why))
         for survey in command.surveys:
             try:
-                found.append(checked(survey_info(self._framework, survey, command.agent_id, purse)))
+                found.append(checked(survey_info(self._framework, survey, command.agent_id, remaining)))
             except (ValueError, TypeError, OverflowError) as error:
                 self._put(events.LaunchRefused((survey.survey.task_id,), f"can't be launched: {error}"))
         return found

@@ -12,7 +12,7 @@ from addict import Dict
 
 from daqsched.engine import commands
 from daqsched.engine.match import EXECUTOR_CPUS, EXECUTOR_MEM
-from daqsched.mesos.resources import Purse
+from daqsched.mesos.resources import RemainingResources
 
 #: The largest description of a task.
 LARGEST = 8 << 20
@@ -34,18 +34,18 @@ class Framework:
 
 
 def task_info(
-    framework: Framework, launch: commands.TaskToLaunch, agent_id: str, purse: Optional[Purse] = None
+    framework: Framework, launch: commands.TaskToLaunch, agent_id: str, remaining: Optional[RemainingResources] = None
 ) -> Mapping[str, Any]:
-    """A TaskInfo for a job's program, with an executor of its own; ``purse`` is what the offer has left."""
+    """A TaskInfo for a job's program, with an executor of its own; ``remaining`` is what the offer has left."""
     payload = launch.payload
-    purse = purse or Purse(framework.role)
+    remaining = remaining or RemainingResources(framework.role)
     info = Dict()
     info.name = payload.instance
     info.task_id.value = payload.task_id
     info.agent_id.value = agent_id
     info.resources = [
-        *purse.scalars(cpus=launch.cpus, mem=launch.mem, disk=launch.disk),
-        *purse.ports(payload.ports.values()),
+        *remaining.scalars(cpus=launch.cpus, mem=launch.mem, disk=launch.disk),
+        *remaining.ports(payload.ports.values()),
     ]
     info.data = b64encode(payload.to_json()).decode()
     # Mesos' web pages show them; they stay as they were at the launch
@@ -59,7 +59,7 @@ def task_info(
     info.labels.labels = [{"key": key, "value": value} for key, value in labels.items() if value]
     # the program may use all of its time, then the executor needs a moment itself
     info.executor = _executor_info(
-        framework, purse, payload.task_id, payload.instance, payload.job, payload.stop.longest_s + 5.0
+        framework, remaining, payload.task_id, payload.instance, payload.job, payload.stop.longest_s + 5.0
     )
     plain: Mapping[str, Any] = info.to_dict()
     return plain
@@ -75,7 +75,7 @@ def checked(info: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def survey_info(
-    framework: Framework, launch: commands.SurveyToLaunch, agent_id: str, purse: Purse
+    framework: Framework, launch: commands.SurveyToLaunch, agent_id: str, remaining: RemainingResources
 ) -> Mapping[str, Any]:
     """A TaskInfo for a preflight's questions to one host."""
     survey = launch.survey
@@ -83,21 +83,23 @@ def survey_info(
     info.name = f"preflight@{survey.host}"
     info.task_id.value = survey.task_id
     info.agent_id.value = agent_id
-    info.resources = purse.scalars(cpus=launch.cpus, mem=launch.mem)
+    info.resources = remaining.scalars(cpus=launch.cpus, mem=launch.mem)
     info.data = b64encode(survey.to_json()).decode()
-    info.executor = _executor_info(framework, purse, survey.task_id, info.name, "preflight", 5.0)
+    info.executor = _executor_info(framework, remaining, survey.task_id, info.name, "preflight", 5.0)
     plain: Mapping[str, Any] = info.to_dict()
     return plain
 
 
-def _executor_info(framework: Framework, purse: Purse, task_id: str, name: str, source: str, grace_s: float) -> Dict:
+def _executor_info(
+    framework: Framework, remaining: RemainingResources, task_id: str, name: str, source: str, grace_s: float
+) -> Dict:
     """One executor for each task: what happens to one program concerns no other."""
     info = Dict()
     info.type = "CUSTOM"
     info.executor_id.value = task_id
     info.name = f"daqsched {name}"
     info.source = source
-    info.resources = purse.scalars(cpus=EXECUTOR_CPUS, mem=EXECUTOR_MEM)
+    info.resources = remaining.scalars(cpus=EXECUTOR_CPUS, mem=EXECUTOR_MEM)
     info.command.shell = False
     # what the master once took for the framework's account it never changes; this is looked at for every executor
     info.command.user = framework.user

@@ -126,8 +126,8 @@ def portions_of(resources: Sequence[Resource]) -> tuple[Portion, ...]:
     return tuple(sorted(portions, key=lambda portion: not portion.words))
 
 
-class Purse:
-    """An offer, of which the tasks of one launch take their shares."""
+class RemainingResources:
+    """Of an offer: the tasks of one launch take their shares of it."""
 
     def __init__(self, role: str, portions: Iterable[Portion] = ()) -> None:
         self._role = role
