@@ -38,7 +38,7 @@ from daqsched.engine.resources import Offer
 from daqsched.engine.shown import since_of, state_of
 from daqsched.engine.starts import HUNG_S, PER_CORE
 from daqsched.engine.stop_order import LONGEST_S
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.engine.verdict import Accepted, Verdict
 from daqsched.errors import DaqschedError
 from daqsched.rights.grants import Grants
@@ -293,7 +293,7 @@ class World:
             self.engine,
             self.engine.instances[change.key],
             cast(Shown, change.after),
-            Tense(change.at + 1.0, kept=True),
+            TimeFormat(change.at + 1.0, absolute=True),
         )
         return shortened(reason, MOST_WORDS)
 

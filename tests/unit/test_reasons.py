@@ -11,7 +11,7 @@ from rich.console import Console
 from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.events import OffersArrived
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.preflight import questions
 from daqsched.protocol import StatusAnswer, WhyAnswer
 from daqsched.rollout import Strategy, words
@@ -211,8 +211,8 @@ def test_a_preflight_answers_at_once_for_a_host_without_an_agent() -> None:
 
 def test_a_silence_has_a_length_for_whoever_looks_now_and_a_beginning_where_it_is_kept() -> None:
     """``since 31 s`` is no English."""
-    assert Tense(131.0).since(100.0) == "for 31.0 s"
-    assert Tense(131.0, kept=True).since(100.0) == "since 1970-01-01 00:01:40 UTC"
+    assert TimeFormat(131.0).since(100.0) == "for 31.0 s"
+    assert TimeFormat(131.0, absolute=True).since(100.0) == "since 1970-01-01 00:01:40 UTC"
 
 
 def test_what_is_launched_anew_again_and_again_shows_how_it_ended() -> None:

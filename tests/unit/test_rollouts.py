@@ -17,7 +17,7 @@ from daqsched.engine.reasons import reason_of
 from daqsched.engine.rollout_steps import outcome_of
 from daqsched.engine.shown import state_of
 from daqsched.engine.stop_order import LONGEST_S
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import JobError, Refused
 from daqsched.merge import Scope, change_of
@@ -214,7 +214,7 @@ def test_what_is_not_ready_in_time_is_a_failure() -> None:
 def kept_reason(world: World, host: str) -> str:
     """What the status of readout there says, as it is kept."""
     one = world.engine.instances["readout", host]
-    return reason_of(world.engine, one, state_of(world.engine, one, world.now), Tense(world.now, kept=True))
+    return reason_of(world.engine, one, state_of(world.engine, one, world.now), TimeFormat(world.now, absolute=True))
 
 
 def never_ready(strategy: Strategy) -> World:

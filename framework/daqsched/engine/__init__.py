@@ -29,7 +29,7 @@ indexes, and what is to be done. Below it are `start_order` and `stop_order` (wh
 `instance` itself. At the start `restoring` and `rollout_restoring` take in what the store has; `documents` says how
 each document is written that it keeps beside revisions and records.
 
-What people see of an instance is its state as `shown`, with its `reasons`, whose times are in a `tense`;
+What people see of an instance is its state as `shown`, with its `reasons`, whose times are in a `time_format`;
 `transitions` compares it after each step with what it was, `changes` are what came of that, `causes` what did them.
 `machine` is what a host has free where no offer says it. `clock_shifts` sets right what a clock that was set back
 would delay; `invariants` are what tests look at after every step.

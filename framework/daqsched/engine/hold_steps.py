@@ -18,7 +18,7 @@ from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.operator_commands import desired_of, unplaced_of
 from daqsched.engine.reasons import held_up, not_ended
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused
 from daqsched.hosts import fold
@@ -76,7 +76,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
         if instance.record.leaving:
             unassign(farm, instance, now)
     keys = (*(instance.key for instance in touched), *nowhere)
-    late = [(*one.key, not_ended(farm, one, Tense(now))) for one in touched]
+    late = [(*one.key, not_ended(farm, one, TimeFormat(now))) for one in touched]
     return Accepted(
         keys=keys,
         rejected=(*gone, *others),
@@ -169,7 +169,7 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         farm.dirty[key] = None
         farm.settle(instance, now)
     stuck: dict[str, bool] = {}
-    told = [(*instance.key, held_up(farm, instance, Tense(now), stuck)) for instance in touched]
+    told = [(*instance.key, held_up(farm, instance, TimeFormat(now), stuck)) for instance in touched]
     waiting = [one for one in told if one[2]]
     begins = {*idle, *((job, host) for job, host, _ in waiting)}
     waiting += [(*key, "is not in the farm: it starts when a job file names it again") for key in absent]

@@ -18,7 +18,7 @@ from daqsched.engine.desired import assign, unassign
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import aside_words
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.engine.verdict import Accepted
 from daqsched.errors import DaqschedError, JobError, Refused, UserError
 from daqsched.fill import command_on
@@ -85,8 +85,8 @@ def _ensure_own(
     also = f", and {len(others) - 1} more" if len(others) > 1 else ""
     words = shlex.join(["daqsched", verb, "--all", *fold(others).split(", ")])
     raise Refused(
-        f"{aside_words(others[0], farm.aside[others[0]], Tense(now))}{also}, and nothing was changed: `{words}{more}` {what} what "
-        "is set aside by others, too"
+        f"{aside_words(others[0], farm.aside[others[0]], TimeFormat(now))}{also}, and nothing was changed: `{words}{more}` {what} "
+        "what is set aside by others, too"
     )
 
 

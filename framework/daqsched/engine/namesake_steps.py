@@ -11,7 +11,7 @@ from daqsched.engine.namesakes import GONE_S, LOOK_S, REMOVED, SILENT
 from daqsched.engine.reasons import namesakes
 from daqsched.engine.resources import Offer
 from daqsched.engine.tasks import replaced
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.engine.verdict import Accepted
 
 
@@ -49,7 +49,7 @@ def ticked(farm: Farm, now: float) -> None:
             _take_over(farm, host, next(iter(others)), "which is gone", now)
         elif others and host not in names.said and names.agents[host] in names.known:
             names.said.add(host)
-            farm.note(namesakes(farm, host, Tense(now)))
+            farm.note(namesakes(farm, host, TimeFormat(now)))
     names.said.intersection_update(names.others)
     questions = names.questions()
     names.due = now + LOOK_S if questions else float("inf")

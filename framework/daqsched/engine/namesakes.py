@@ -13,7 +13,7 @@ from typing import Optional
 
 import msgspec
 
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.errors import Refused, UserError
 from daqsched.limits import brief, some
 
@@ -178,7 +178,7 @@ class Namesakes:
         names = some([self.named(one) for one in others], "; ") or "no other has"
         raise UserError(f"no agent {brief(word)} has made an offer as {host}; {names}")
 
-    def words(self, host: str, silent: Optional[float], tense: Tense) -> str:
+    def words(self, host: str, silent: Optional[float], time_format: TimeFormat) -> str:
         """What people are told while several have the name; empty: one has. ``silent``: since when the master does not reach
         the one that has programs of ours, where that is so."""
         others = self.others.get(host)
@@ -191,7 +191,7 @@ class Namesakes:
         elif host in self.chosen:
             way = f"`daqsched replace {shlex.join([host, *others])}`"
         if silent is not None:
-            when = f"starts there {tense.at(silent + GONE_S)}" if len(others) == 1 else "waits"
+            when = f"starts there {time_format.at(silent + GONE_S)}" if len(others) == 1 else "waits"
             return f"another agent calls itself {host}, {names}, and {has} is silent: {when}, or at once by {way}"
         it = "it is" if len(others) == 1 else "one of them is"
         return (

@@ -11,7 +11,7 @@ from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import reason_of
 from daqsched.engine.shown import keep_since, state_of
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.states import Shown
 
 
@@ -53,7 +53,7 @@ class Transitions:
 
     def _changed(self, instance: Instance, before: str, after: Shown, cause: str, now: float) -> Changed:
         # of what goes as it should the state says all, and there may be as many as tasks
-        reason = reason_of(self._farm, instance, after, Tense(now, kept=True)) if after in TELLING else ""
+        reason = reason_of(self._farm, instance, after, TimeFormat(now, absolute=True)) if after in TELLING else ""
         reason = shortened(reason, MOST_WORDS)
         return Changed(instance.key, before, after, reason, cause, now)
 

@@ -21,7 +21,7 @@ from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, Changed, shortened
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.engine.reasons import reason_of
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.errors import Refused
 from daqsched.store import private
 from daqsched.views.rows import Row
@@ -91,7 +91,9 @@ def _row(engine: Engine, change: Changed) -> _Line:
         return (*change.key, change.at, change.after, change.reason, "", 0)
     row = row_of(engine, instance, change.at)
     still = row.state == change.after
-    reason = change.reason or (reason_of(engine, instance, row.state, Tense(change.at, kept=True)) if still else "")
+    reason = change.reason or (
+        reason_of(engine, instance, row.state, TimeFormat(change.at, absolute=True)) if still else ""
+    )
     return (*change.key, change.at, change.after, shortened(reason, MOST_WORDS), row.release, row.pid if still else 0)
 
 

@@ -15,7 +15,7 @@ from daqsched.engine.executor_rules import unconfirmed
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import no_master, reason_of
 from daqsched.engine.shown import since_of
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.states import Shown
 from daqsched.views.blocked import BlockedJobs, seen
 from daqsched.views.rows import FarmHead
@@ -65,10 +65,10 @@ class BoardCell(NamedTuple):
 
 def cells(engine: Engine, keys: Iterable[Key], now: float) -> Iterator[tuple[Key, Optional[BoardCell]]]:
     """Each of these as it is at ``now``; None: it is not there."""
-    waits, tense = BlockedJobs(engine, now), Tense(now, kept=True)
+    waits, time_format = BlockedJobs(engine, now), TimeFormat(now, absolute=True)
     for key in keys:
         instance = engine.instances.get(key)
-        yield key, _cell(engine, instance, tense, waits) if instance is not None else None
+        yield key, _cell(engine, instance, time_format, waits) if instance is not None else None
 
 
 def unplaced_cells(engine: Engine) -> dict[Key, BoardCell]:
@@ -87,9 +87,9 @@ def unplaced_cells(engine: Engine) -> dict[Key, BoardCell]:
     return found
 
 
-def _cell(engine: Engine, instance: Instance, tense: Tense, waits: BlockedJobs) -> BoardCell:
+def _cell(engine: Engine, instance: Instance, time_format: TimeFormat, waits: BlockedJobs) -> BoardCell:
     record, task = instance.record, instance.record.task
-    state = seen(engine, instance, tense.now)
+    state = seen(engine, instance, time_format.now)
     marks = 0
     hold = record.hold
     if instance.job is None or instance.aside or (hold is not None and not (hold.spares and task is not None)):
@@ -103,7 +103,7 @@ def _cell(engine: Engine, instance: Instance, tense: Tense, waits: BlockedJobs) 
     if state == "WAITING" and waits.blocked(instance.key):
         marks |= BLOCKED
     restarts = task.report.restarts if task is not None and task.report is not None else 0
-    reason = shortened(reason_of(engine, instance, state, tense), MOST_WORDS)
+    reason = shortened(reason_of(engine, instance, state, time_format), MOST_WORDS)
     return BoardCell(LETTERS[state], int(since_of(engine, instance, state)), restarts, reason, instance.release, marks)
 
 

@@ -11,7 +11,7 @@ from daqsched.confirm import EndCount
 from daqsched.control import InControl
 from daqsched.digests import digest, run_digests
 from daqsched.engine.match import by_attributes
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.hosts import expand, fold
 from daqsched.jobfile.differences import differences
 from daqsched.merge import Behind, Desired, Hosts
@@ -165,9 +165,9 @@ def in_maintenance(found: Plan, away: Mapping[str, tuple[float, float]], now: fl
     windows: dict[tuple[float, float], list[str]] = {}
     for host in touched.intersection(away):
         windows.setdefault(away[host], []).append(host)
-    tense = Tense(now, kept=True)
+    time_format = TimeFormat(now, absolute=True)
     return tuple(
-        f"the master's maintenance schedule has {fold(names)} unavailable{tense.stretch(*window)}: what starts there may be "
+        f"the master's maintenance schedule has {fold(names)} unavailable{time_format.stretch(*window)}: what starts there may be "
         f"ended by that; `daqsched aside {shlex.join(fold(names).split(', '))} --for 2h` keeps it away"
         for window, names in sorted(windows.items())
     )

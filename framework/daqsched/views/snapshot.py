@@ -16,7 +16,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import by_attributes, lacking
 from daqsched.engine.reasons import namesakes
 from daqsched.engine.resources import Attributes
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.hosts import expand
 from daqsched.merge import Behind
 from daqsched.rollout import Rollout
@@ -112,7 +112,7 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
         MeasuredDurations({name: structs.replace(duration) for name, duration in farm.durations.known.items()}),
         farm.desired.fixed_ports,
         Now(_lost(farm), _named(farm.order.leaving()), _named(farm.order.unstarted())),
-        {host: namesakes(farm, host, Tense(0.0, kept=True)) for host in farm.namesakes.others},
+        {host: namesakes(farm, host, TimeFormat(0.0, absolute=True)) for host in farm.namesakes.others},
         {host: window for host, window in farm.away.items() if farm.last < window[1]},
         farm.last,
         dict(farm.controls),

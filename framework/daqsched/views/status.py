@@ -13,7 +13,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.engine.job_owners import is_formers
 from daqsched.engine.reasons import no_master, reason_of
 from daqsched.engine.shown import since_of
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.plural import plural
 from daqsched.rollout import limit_words, words
 from daqsched.states import ORDER, Shown
@@ -117,7 +117,7 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
         job=instance.name,
         host=instance.host,
         state=state,
-        reason=reason_of(engine, instance, state, Tense(now)),
+        reason=reason_of(engine, instance, state, TimeFormat(now)),
         since=since_of(engine, instance, state),
         release=instance.release,
         restarts=report.restarts if report is not None and task is not None else 0,

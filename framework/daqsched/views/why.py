@@ -12,7 +12,7 @@ from daqsched.engine.incidents import Incident, is_death, no_start
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.match import lacking
 from daqsched.engine.reasons import maintenance
-from daqsched.engine.tense import Tense
+from daqsched.engine.time_format import TimeFormat
 from daqsched.hosts import fold
 from daqsched.plural import plural
 from daqsched.spec import FORWARDER
@@ -149,7 +149,7 @@ def _evidence(engine: Engine, row: Row, instance: Instance, late: Optional[LateE
             yield incident_words(incident, row.host, now, "this", engine.began)
     elif instance.record.last_end and row.state in ("FAILED", "BACKOFF", "WAITING"):
         yield f"its last end: {instance.record.last_end}"
-    away = maintenance(engine, instance.host, Tense(now))
+    away = maintenance(engine, instance.host, TimeFormat(now))
     if away and away not in row.reason:
         yield away
     if row.state == "WAITING" and not row.reason.startswith("waits for"):

@@ -10,32 +10,32 @@ from daqsched.times import clock
 from daqsched_executor.contract import duration
 
 
-class Tense(NamedTuple):
-    """For a sentence that is made now. A ``kept`` one is the same whenever it is made."""
+class TimeFormat(NamedTuple):
+    """For a sentence that is made now. An ``absolute`` one is the same whenever it is made."""
 
     now: float
-    kept: bool = False
+    absolute: bool = False
 
     def ago(self, then: float) -> str:
         """``7.5 s ago``, ``at 2026-11-23 14:03:07 UTC``."""
-        return f"at {_clock(then)}" if self.kept else f"{self._passed(then)} ago"
+        return f"at {_clock(then)}" if self.absolute else f"{self._passed(then)} ago"
 
     def since(self, then: float) -> str:
         """``for 31 s``, ``since 2026-11-23 14:03:07 UTC``."""
-        return f"since {_clock(then)}" if self.kept else f"for {self._passed(then)}"
+        return f"since {_clock(then)}" if self.absolute else f"for {self._passed(then)}"
 
     def at(self, then: float) -> str:
         """``in 3.1 s``, ``at 2026-11-23 14:03:07 UTC``."""
-        return f"at {_clock(then)}" if self.kept else f"in {self._left(then)}"
+        return f"at {_clock(then)}" if self.absolute else f"in {self._left(then)}"
 
     def until(self, then: float) -> str:
         """``for 59 min more``, ``until 2026-11-23 14:03:07 UTC``."""
-        return f"until {_clock(then)}" if self.kept else f"for {self._left(then)} more"
+        return f"until {_clock(then)}" if self.absolute else f"for {self._left(then)} more"
 
     def stretch(self, begin: float, end: float) -> str:
-        """`` in 5 min, for 2 h``, `` for 1 h more``; kept `` from 2026-11-23 14:00:00 UTC, until`` when. An end may be inf."""
+        """`` in 5 min, for 2 h``, `` for 1 h more``; absolute `` from 2026-11-23 14:00:00 UTC, until`` when. An end may be inf."""
         endless, begun = end == inf, begin <= self.now
-        if self.kept:
+        if self.absolute:
             when = "" if begun else f" from {_clock(begin)},"
             return f"{when}{'' if endless else f' {self.until(end)}'}".removesuffix(",")
         when = "" if begun else f" in {self._left(begin)},"
