@@ -25,7 +25,7 @@ from daqsched.serve.accounts import Accounts
 from daqsched.serve.authentication import Arrival, Authentication
 from daqsched.serve.rights_api import somebody
 from daqsched.serve.trusted_proxy import GROUPS, SECRET, USER, TrustedProxy
-from daqsched.serve.web_rules import Shown
+from daqsched.serve.web_rules import PresentedCredentials
 from examples import examples
 
 KEY = b"k" * 32
@@ -43,7 +43,9 @@ def by_oidc(groups: typing.Sequence[typing.Any], rights: Rights) -> Arrival:
     provider: typing.Any = SimpleNamespace(settings=SETTINGS)
     session = oidc_api.session_of(provider, named, rights, 1000.0)
     door = Authentication(Credentials(session_key=KEY), lambda: 1001.0, provider=provider)
-    return asyncio.run(door.arrival(Shown(session=sign(KEY, session)), rights, typing.cast(Accounts, None)))
+    return asyncio.run(
+        door.arrival(PresentedCredentials(session=sign(KEY, session)), rights, typing.cast(Accounts, None))
+    )
 
 
 def by_proxy(groups: typing.Sequence[str], rights: Rights) -> Arrival:
@@ -51,7 +53,7 @@ def by_proxy(groups: typing.Sequence[str], rights: Rights) -> Arrival:
     headers = [(SECRET, b"s" * 40), (USER, b"bob"), (GROUPS, ",".join(groups).encode())]
     said = PROXY.proxied("127.0.0.1", headers)
     assert said is not None and not said.wrong
-    shown = Shown(user=said.user, groups=said.groups, left_out=said.left_out)
+    shown = PresentedCredentials(user=said.user, groups=said.groups, left_out=said.left_out)
     door = Authentication(Credentials(session_key=KEY), lambda: 1001.0)
     return asyncio.run(door.arrival(shown, rights, typing.cast(Accounts, None)))
 

@@ -36,22 +36,27 @@ SEVERAL = {
     "Elastic": APART,
     "Entry": "of the audit file, of the kernel's table of processes, of journald's: each within its module",
     "Identity": APART,
+    "Kind": "of a choice, and of a name: the values of a field, each within its module",
     "Look": "a command of the executor's core, and one look at patterns of files",
+    "Outcome": "of a proposal, and of a line that was sent: the values of a field, each within its module",
     "Plan": APART,
     "Records": APART,
     "Source": APART,
+    "State": "of a preflight, of a rollout, and of the executor's core: the values of a field, each within its module",
     "Target": APART,
     "Step": "the engine's answer to one event, and one step of `logs setup`",
 }
 
 
 def classes(root: Path) -> dict[str, list[str]]:
-    """Where each public class is defined."""
+    """Where each public class is defined, and each set of words that is a type."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(root.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found[node.name].append(str(path.relative_to(root.parent)))
+            elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal["):
+                found[ast.unparse(node.targets[0])].append(str(path.relative_to(root.parent)))
     return found
 
 

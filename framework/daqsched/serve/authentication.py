@@ -1,4 +1,4 @@
-"""Who comes in over the network: what a request shows (`web_rules.Shown`) becomes a principal, or is refused.
+"""Who comes in over the network: what a request shows (`web_rules.PresentedCredentials`) becomes a principal, or is refused.
 
 What proves it is in the state (`rights.tokens`), so only the daemon that leads can judge; it has here what is saved of it, and
 takes over what changes before anybody is told that it changed.
@@ -27,7 +27,7 @@ from daqsched.rights.verbs import Role
 from daqsched.serve.accounts import Accounts, insiders
 from daqsched.serve.refusals import Unauthenticated
 from daqsched.serve.rights_api import somebody
-from daqsched.serve.web_rules import Shown
+from daqsched.serve.web_rules import PresentedCredentials
 
 if TYPE_CHECKING:
     from daqsched.passwords import Passwords
@@ -90,19 +90,19 @@ class Authentication:
             self._tokens = by_digest(credentials)
             self._credentials = credentials
 
-    async def arrival(self, shown: Shown, rights: Rights, accounts: Accounts) -> Arrival:
+    async def arrival(self, presented: PresentedCredentials, rights: Rights, accounts: Accounts) -> Arrival:
         """Raises `Unauthenticated`."""
-        if shown.bearer:
-            return await self._by_token(shown.bearer, rights, accounts)
-        if shown.user:
-            known = [f"proxy:{shown.user}", *(f"proxy-group:{one}" for one in shown.groups)]
-            self._tell(shown.user, shown.left_out, "the proxy")
+        if presented.bearer:
+            return await self._by_token(presented.bearer, rights, accounts)
+        if presented.user:
+            known = [f"proxy:{presented.user}", *(f"proxy-group:{one}" for one in presented.groups)]
+            self._tell(presented.user, presented.left_out, "the proxy")
             who = Principal(
-                name_of(known[0], insiders()), frozenset(known), left_out=_left_out(shown.left_out, "proxy-group")
+                name_of(known[0], insiders()), frozenset(known), left_out=_left_out(presented.left_out, "proxy-group")
             )
-            return Arrival(who, f"proxy{_counted(shown.left_out)}")
-        if shown.session:
-            session = self.session(shown)
+            return Arrival(who, f"proxy{_counted(presented.left_out)}")
+        if presented.session:
+            session = self.session(presented)
             kept = self._kept(session, rights) if session is not None else None
             ended = ended_session(session, self._credentials, kept, self.now()) if session is not None else ""
             if session is None or ended:
@@ -116,13 +116,13 @@ class Authentication:
             return Arrival(who, f"{session.way}{_counted(session.left_out)}")
         raise Unauthenticated(NOTHING_SHOWN)
 
-    def token(self, shown: Shown) -> Optional[Token]:
+    def token(self, presented: PresentedCredentials) -> Optional[Token]:
         """The one that is shown, whether it counts or not."""
-        return self._tokens.get(digest_of_token(shown.bearer)) if shown.bearer else None
+        return self._tokens.get(digest_of_token(presented.bearer)) if presented.bearer else None
 
-    def session(self, shown: Shown) -> Optional[LoginSession]:
+    def session(self, presented: PresentedCredentials) -> Optional[LoginSession]:
         """The one that we have signed, whether it counts or not."""
-        return read_session(self._credentials.session_key, shown.session) if shown.session else None
+        return read_session(self._credentials.session_key, presented.session) if presented.session else None
 
     def _kept(self, session: LoginSession, rights: Rights) -> Optional[str]:
         """What it stands on now."""

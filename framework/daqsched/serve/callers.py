@@ -18,7 +18,7 @@ from daqsched.serve.peers import Identity
 from daqsched.serve.refusals import RefusedWith, Unauthenticated
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.serve.trusted_proxy import TrustedProxy
-from daqsched.serve.web_rules import Shown, log_in_shown, shown_in
+from daqsched.serve.web_rules import PresentedCredentials, login_presented, presented_in
 
 #: Where somebody logs in by an identity provider, and where somebody may come who shows nothing.
 OIDC = frozenset([f"{API}/oidc", f"{API}/oidc-login"])
@@ -62,31 +62,38 @@ class Callers:
         """Who asks over the network for what is everybody's."""
         return Caller("", -1, -1, -1, WEB, whose.address, NOBODY, self._grants(NOBODY))
 
-    def shown(self, path: str, headers: Any, address: str) -> Shown:
+    def presented(self, path: str, headers: Any, address: str) -> PresentedCredentials:
         """What a request over the network shows, or a trusted proxy says, of whoever sends it."""
         if path in OIDC:
-            return log_in_shown(headers)
-        shown = shown_in(headers)
-        if self._proxy is None or shown.bearer:
-            return shown
+            return login_presented(headers)
+        presented = presented_in(headers)
+        if self._proxy is None or presented.bearer:
+            return presented
         proxied = self._proxy.proxied(address, headers)
         if proxied is None:
-            return shown
+            return presented
         if proxied.wrong:
             raise Unauthenticated(WRONG, proxied.wrong)
-        return Shown(user=proxied.user, groups=proxied.groups, left_out=proxied.left_out)
+        return PresentedCredentials(user=proxied.user, groups=proxied.groups, left_out=proxied.left_out)
 
     async def over_the_network(
-        self, path: str, shown: Shown, address: str, authentication: Optional[Authentication], through: str = ""
+        self,
+        path: str,
+        presented: PresentedCredentials,
+        address: str,
+        authentication: Optional[Authentication],
+        through: str = "",
     ) -> Caller:
         """Who that is; without ``authentication``, of one that does not lead: what its leader is to judge."""
         if authentication is None:
-            return Caller("", -1, -1, -1, WEB, address, NOBODY, self._grants(NOBODY), address, shown)
+            return Caller("", -1, -1, -1, WEB, address, NOBODY, self._grants(NOBODY), address, presented)
         assert self.rights is not None, "who comes over the network comes where there are rights"
-        if path in OPEN and not shown.bearer:
-            return Caller("", -1, -1, -1, WEB, f"{address}{through}", NOBODY, self._grants(NOBODY), address, shown)
-        who, by = await authentication.arrival(shown, self.rights.rights, self.accounts)
-        return Caller(who.name, -1, -1, -1, WEB, f"{address} ({by}){through}", who, self._grants(who), address, shown)
+        if path in OPEN and not presented.bearer:
+            return Caller("", -1, -1, -1, WEB, f"{address}{through}", NOBODY, self._grants(NOBODY), address, presented)
+        who, by = await authentication.arrival(presented, self.rights.rights, self.accounts)
+        return Caller(
+            who.name, -1, -1, -1, WEB, f"{address} ({by}){through}", who, self._grants(who), address, presented
+        )
 
     async def through_a_peer(
         self, scope: Any, body: bytes, whose: Whose, authentication: Optional[Authentication]
@@ -115,8 +122,10 @@ class Callers:
             return Caller(heard.name, heard.uid, heard.gid, heard.pid, PEER, via, who, self._grants(who), latest=latest)
         if self.rights is None:
             raise RefusedWith("refused", "the daemon that leads has no --rights: nobody asks it over the network")
-        shown = Shown(heard.bearer, heard.session, heard.user, heard.groups, heard.left_out, heard.begun, heard.host)
-        return await self.over_the_network(scope["path"], shown, heard.address, authentication, f", through {via}")
+        presented = PresentedCredentials(
+            heard.bearer, heard.session, heard.user, heard.groups, heard.left_out, heard.begun, heard.host
+        )
+        return await self.over_the_network(scope["path"], presented, heard.address, authentication, f", through {via}")
 
     def _grants(self, who: Principal) -> Optional[Grants]:
         return self.rights.grants(who) if self.rights is not None else None

@@ -34,7 +34,7 @@ from daqsched.serve.audit import DONE, FAILED, REFUSED
 from daqsched.serve.audit_note import note, path_of
 from daqsched.serve.idempotency import Repeats
 from daqsched.serve.refusals import refused, refused_by
-from daqsched.serve.web_rules import Shown
+from daqsched.serve.web_rules import PresentedCredentials
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Caller:
     grants: Optional[Grants] = field(default=None, compare=False)
     #: Of who came over the network to a daemon that does not lead: where from, and what the leader is to judge.
     address: str = ""
-    shown: Shown = Shown()
+    presented: PresentedCredentials = PresentedCredentials()
     #: Of who asked a standby through its socket.
     latest: Optional[LatestWord] = field(default=None, compare=False)
 
@@ -116,8 +116,8 @@ async def grants_now(request: Request) -> Optional[Grants]:
         who = await account_of(request.scope["accounts"], caller.uid, who.owner)
     elif caller.latest is not None:
         who = caller.latest.who
-    elif authentication is not None and caller.shown != Shown():
-        who = (await authentication.arrival(caller.shown, in_force.rights, request.scope["accounts"])).who
+    elif authentication is not None and caller.presented != PresentedCredentials():
+        who = (await authentication.arrival(caller.presented, in_force.rights, request.scope["accounts"])).who
     caller = replace(caller, who=who, grants=in_force.grants(who))
     request.scope["caller"] = caller
     return caller.grants

@@ -28,7 +28,7 @@ from daqsched.serve.read_pace import Unread, paced
 from daqsched.serve.refusals import RefusedWith, Unauthenticated, refused, refused_by
 from daqsched.serve.streams import Streams
 from daqsched.serve.trusted_proxy import TrustedProxy
-from daqsched.serve.web_rules import Shown, answered, is_visit, login_place, refusal, without_words
+from daqsched.serve.web_rules import PresentedCredentials, answered, is_visit, login_place, refusal, without_words
 
 if TYPE_CHECKING:
     from daqsched.serve.web_certificate import WebCertificate
@@ -159,14 +159,14 @@ class Ingress:
             wrong = refusal(scope["method"], headers, self._web.certificate.names)
             if wrong is not None:
                 raise RefusedWith(wrong.code, wrong.why)
-            shown = self._callers.shown(scope["path"], headers, whose.address)
+            presented = self._callers.presented(scope["path"], headers, whose.address)
             headers, most = without_words(headers), WEB_BYTES
             found = page(scope["method"], scope["path"])
             if found is not None:
                 app, caller = found, self._callers.nobody(whose)
             else:
                 caller = await self._callers.over_the_network(
-                    scope["path"], shown, whose.address, behind.authentication
+                    scope["path"], presented, whose.address, behind.authentication
                 )
         body = bytearray()
         async for part in Request(scope, came.receive).stream():
@@ -245,7 +245,11 @@ async def _most(caller: Caller, behind: _Behind) -> int:
         return MOST_BYTES
     # whoever leads knows
     asks = getattr(behind.app, "may_send_much", None) if behind.authentication is None else None
-    return MOST_BYTES if asks is not None and caller.shown != Shown() and await asks(caller) else WEB_BYTES
+    return (
+        MOST_BYTES
+        if asks is not None and caller.presented != PresentedCredentials() and await asks(caller)
+        else WEB_BYTES
+    )
 
 
 class _Begun:

@@ -81,7 +81,7 @@ class LoginRoutes:
         await body_of(request, LogoutRequest, LOGIN_BODY)
         caller = caller_of(request)
         found: Optional[Authentication] = request.scope.get("authentication")
-        session = found.session(caller.shown) if found is not None and caller.door == WEB else None
+        session = found.session(caller.presented) if found is not None and caller.door == WEB else None
         if session is None:
             raise UserError("there is no session to end: who logged in has one")
         event = events.LoggedOut(session.id, session.name, session.until)

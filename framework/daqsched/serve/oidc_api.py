@@ -55,7 +55,7 @@ class OidcRoutes:
         body = await body_of(request, OidcRequest, LOGIN_BODY)
         found, provider, key = _ready(request)
         back = body.back if is_place(body.back) else "/"
-        host = caller_of(request).shown.host
+        host = caller_of(request).presented.host
         begun = Begun(secrets.token_urlsafe(24), found.now() + BEGUN_S, f"https://{host}{LOGIN}", back)
         address = await provider.address(key, begun)
         response = Response(msgspec.json.encode(LoginBegun(address)), media_type="application/json")
@@ -67,7 +67,7 @@ class OidcRoutes:
         found, provider, key = _ready(request)
         caller = caller_of(request)
         try_once(self._pace, body.state, caller.address, "log-ins that came to nothing")
-        begun = begun_of(key, caller.shown.begun, body.state, found.now())
+        begun = begun_of(key, caller.presented.begun, body.state, found.now())
         if begun is None or begun.state in self._ended:
             raise Refused(ELSEWHERE)
         self._over(begun, found.now())

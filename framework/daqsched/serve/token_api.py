@@ -75,7 +75,7 @@ def _identity(whose: str, request: Request) -> str:
 def _shown_by(request: Request) -> str:
     """The digest of the token that a request came with; empty: it came with none."""
     found: Optional[Authentication] = request.scope.get("authentication")
-    token = found.token(caller_of(request).shown) if found is not None else None
+    token = found.token(caller_of(request).presented) if found is not None else None
     return token.digest if token is not None else ""
 
 

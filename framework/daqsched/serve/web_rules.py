@@ -60,8 +60,8 @@ class WebRefusal(NamedTuple):
     why: str
 
 
-class Shown(NamedTuple):
-    """What a request shows of who asks; empty: nothing."""
+class PresentedCredentials(NamedTuple):
+    """What a request presents to say who asks; empty: nothing."""
 
     bearer: str = ""
     session: str = ""
@@ -119,20 +119,20 @@ def is_named(host: str, names: Collection[str]) -> bool:
     return str(address) in names
 
 
-def shown_in(headers: Headers) -> Shown:
+def presented_in(headers: Headers) -> PresentedCredentials:
     """What proves who asks: a token before a session. Two of a kind, or one that is none, count as a wrong one."""
     given = values(headers, b"authorization")
     if given:
         kind, _, text = given[0].partition(" ")
         right = len(given) == 1 and kind.lower() == "bearer" and 0 < len(text.strip()) <= MOST_SHOWN
-        return Shown(bearer=text.strip() if right else "?")
+        return PresentedCredentials(bearer=text.strip() if right else "?")
     session = cookie_in(headers, COOKIE)
-    return Shown() if session is None else Shown(session=session)
+    return PresentedCredentials() if session is None else PresentedCredentials(session=session)
 
 
-def log_in_shown(headers: Headers) -> Shown:
+def login_presented(headers: Headers) -> PresentedCredentials:
     """What of a request matters to logging in by an identity provider: nothing in it says who asks."""
-    return Shown(begun=cookie_in(headers, BEGUN_COOKIE) or "", host=values(headers, b"host")[0].lower())
+    return PresentedCredentials(begun=cookie_in(headers, BEGUN_COOKIE) or "", host=values(headers, b"host")[0].lower())
 
 
 def cookie_in(headers: Headers, name: str) -> Optional[str]:
