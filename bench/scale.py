@@ -169,7 +169,7 @@ class Scale:
         began = time.perf_counter()
         spec = decode(text)
         plan(self.engine.spec, spec, self.engine.hosts_of, self.engine.behind())
-        self.save(self.say(events.JobsApplied(spec, "me", agreed=ALL)))
+        self.save(self.say(events.JobsApplied(spec, "me", stops=ALL)))
         return time.perf_counter() - began
 
 
@@ -299,7 +299,7 @@ def rollout(scale: Scale) -> float:
     jobs = tuple(msgspec.structs.replace(job, release="release-02") for job in scale.jobs)
     began = time.perf_counter()
     way = Strategy(batches=("100%",), ready_s=0.0)
-    todo = scale.say(events.JobsApplied(Spec(jobs=jobs), "me", "", way, agreed=ALL))
+    todo = scale.say(events.JobsApplied(Spec(jobs=jobs), "me", "", way, stops=ALL))
     while scale.engine.rolling.active is not None:
         kills = [command for command in todo if isinstance(command, commands.Kill)]
         todo = [

@@ -258,7 +258,7 @@ class World:
             assert self._all() == before and not [one for one in todo if not isinstance(one, TIMELY)], (event, todo)
         ended = self.ended_by(event, run)
         limits = farm_parts.limits(spec, [parts[key] for key in ended]) or usual
-        most, agreed = min(limit.most(len(run)) for limit in limits), getattr(event, "agreed", None)
+        most, agreed = min(limit.most(len(run)) for limit in limits), getattr(event, "stops", None)
         assert len(ended) <= (most if agreed is None else agreed), f"{event} ends {ended}, and nobody agreed to that"
         self.disk.save(todo, self.engine)
         self.check_order(todo)
@@ -354,7 +354,7 @@ class World:
 
     def replace(self, host: str, agent: str = "") -> None:
         """Somebody says which agent is the host, and has seen to it that one which is silent runs nothing."""
-        self.say(events.AgentChosen(host, "gina", agent, agreed=99))
+        self.say(events.AgentChosen(host, "gina", agent, stops=99))
         if isinstance(self.verdict, Accepted):
             self.names[host] = self.engine.namesakes.agents[host]
             for task in [one for one in self.cut if f"@{host}." in one and self.tasks.get(one) != self.names[host]]:
@@ -394,11 +394,11 @@ class World:
         *jobs: JobSpec,
         strategy: Optional[Strategy] = None,
         only: Iterable[str] = (),
-        agreed: Optional[int] = None,
+        stops: Optional[int] = None,
         confirm: Optional[EndLimit] = None,
     ) -> list[Command]:
         spec = Spec(jobs=jobs, confirm=confirm)
-        return self.say(events.JobsApplied(spec, "alice", "", strategy, tuple(only), allow_empty=True, agreed=agreed))
+        return self.say(events.JobsApplied(spec, "alice", "", strategy, tuple(only), allow_empty=True, stops=stops))
 
     def wait(self, seconds: float) -> None:
         """Time passes, and the daemon's loop looks at the clock where the engine wants it to."""

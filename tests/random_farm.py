@@ -72,7 +72,7 @@ class RandomFarm(RuleBasedStateMachine):
         only=st.sampled_from([(), (), ("@h1",), ("b", "d@h2")]),
         order=st.sampled_from([True, True, False]),
         needs=st.sampled_from([(), (), ("/data",)]),
-        agreed=AGREED,
+        stops=AGREED,
         confirm=st.sampled_from([None, None, None, EndLimit(programs=1)]),
         part=st.sampled_from(["", "", "hlt"]),
         take=st.booleans(),
@@ -126,7 +126,7 @@ class RandomFarm(RuleBasedStateMachine):
             only,
             allow_empty=True,
             take=taken,
-            agreed=agreed,
+            stops=agreed,
         )
         planned = self._planned(event)
         self.world.say(event)
@@ -178,22 +178,22 @@ class RandomFarm(RuleBasedStateMachine):
         was, before = world.engine.revision.spec, self._first_starts()
         moved = tuple(replace(one, hosts=("h3",)) for one in was.jobs if one.name == "g")
         other = tuple(one for one in was.jobs if one.name != "g") + (() if gone else moved)
-        world.say(events.JobsApplied(Spec(jobs=other), "alice", "", AT_ONCE, (), "", True, agreed=ALL, everyones=True))
+        world.say(events.JobsApplied(Spec(jobs=other), "alice", "", AT_ONCE, (), "", True, stops=ALL, everyones=True))
         assert isinstance(world.verdict, Accepted), world.verdict
         for _ in range(turns):
             world.offers()
         if dies:
             self.dies()
-        world.say(events.JobsApplied(was, "alice", "", AT_ONCE, (), "", True, agreed=ALL, everyones=True, back=True))
+        world.say(events.JobsApplied(was, "alice", "", AT_ONCE, (), "", True, stops=ALL, everyones=True, back=True))
         assert isinstance(world.verdict, Accepted), world.verdict
         assert self._first_starts() == before, "a rollback forgot, or made up, a first start by hand"
 
-    @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]), agreed=AGREED)
+    @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]), stops=AGREED)
     def steers(self, what: Literal["pause", "resume", "abort", "rollback"], agreed: Optional[int]) -> None:
         """Somebody has a say in the rollout that may be under way."""
-        self.world.say(events.RolloutSteered(what, "carol", agreed=agreed))
+        self.world.say(events.RolloutSteered(what, "carol", stops=agreed))
 
-    @rule(names=st.sets(st.sampled_from("abcdefg")), strategy=st.sampled_from(STRATEGIES), agreed=AGREED)
+    @rule(names=st.sets(st.sampled_from("abcdefg")), strategy=st.sampled_from(STRATEGIES), stops=AGREED)
     def restarts(self, names: set[str], strategy: Optional[Strategy], agreed: Optional[int]) -> None:
         """The same programs anew, host by host."""
         keys = tuple(key for key in self.world.engine.instances if key[0] in names)
@@ -227,7 +227,7 @@ class RandomFarm(RuleBasedStateMachine):
         host=st.sampled_from(["h1", "h2", "h3"]),
         back=st.booleans(),
         time=st.floats(1.0, 5000.0),
-        agreed=AGREED,
+        stops=AGREED,
         user=st.sampled_from(["erin", "ivan"]),
         everyones=st.booleans(),
     )
@@ -235,7 +235,7 @@ class RandomFarm(RuleBasedStateMachine):
         """Two people need the machine, or give it back; what one has set aside the other leaves alone, unless that is said."""
         leases = self.world.engine.aside
         theirs = leases[host] if host in leases and leases[host].user != user and not everyones else None
-        lease = events.PutAside((host,), user, self.world.now + time, agreed=agreed, everyones=everyones)
+        lease = events.PutAside((host,), user, self.world.now + time, stops=agreed, everyones=everyones)
         self.world.say(events.Returned((host,), user, agreed, everyones) if back else lease)
         assert theirs is None or self.world.engine.aside.get(host) == theirs, "a lease of somebody else's was changed"
 
@@ -252,7 +252,7 @@ class RandomFarm(RuleBasedStateMachine):
         whole = tuple(replace(one, needs=needs) for one in engine.spec.jobs if one.name != FORWARDER)
         if whole and not engine.mixed and engine.rolling.active is None:
             farm = Spec(jobs=tuple(one for one in engine.spec.jobs if one.name == FORWARDER) + whole)
-            self.world.say(events.JobsApplied(farm, "alice", "", None, agreed=0, everyones=True))
+            self.world.say(events.JobsApplied(farm, "alice", "", None, stops=0, everyones=True))
             assert isinstance(self.world.verdict, Accepted), self.world.verdict
 
     @rule()
@@ -414,7 +414,7 @@ class RandomFarm(RuleBasedStateMachine):
         waits = [one for one in shown if one.reason.startswith("waits for") or "lacks the attribute" in one.reason]
         assert rolling.active is None or waits, f"{rolling.active} does not end: {rolling.due - world.now:g} s"
         farm = Spec(jobs=world.engine.spec.jobs)
-        world.say(events.JobsApplied(farm, "alice", "", AT_ONCE, allow_empty=True, agreed=ALL, everyones=True))
+        world.say(events.JobsApplied(farm, "alice", "", AT_ONCE, allow_empty=True, stops=ALL, everyones=True))
         assert not world.engine.mixed, f"an apply of all leaves {world.engine.mixed} behind"
         for _ in range(8):
             self._peace()
@@ -425,7 +425,7 @@ class RandomFarm(RuleBasedStateMachine):
         world = self.world
         world.now += 700.0
         world.say(events.Ticked())
-        world.say(events.RolloutSteered("resume", "carol", agreed=ALL))
+        world.say(events.RolloutSteered("resume", "carol", stops=ALL))
         rolling = world.engine.rolling
         if rolling.active is not None and rolling.asked:
             world.say(events.GuardAnswered(rolling.active.number, rolling.active.at + 1, True))

@@ -142,7 +142,7 @@ class NotConfirmed(Refused):
 
 
 def refusal(
-    agreed: Optional[int],
+    stops: Optional[int],
     most: int,
     running: int,
     ended: Sequence[Key],
@@ -151,18 +151,18 @@ def refusal(
 ) -> Optional[NotConfirmed]:
     """Why a request does not end these at once, and start anew the ``renewed``; None: it may.
 
-    ``agreed`` is what whoever asks has said, None where nothing; ``most`` what is ended unasked, of so many that are ``running``;
+    ``stops`` is what whoever asks has said, None where nothing; ``most`` what is ended unasked, of so many that are ``running``;
     ``besides`` the sentence of what it ends besides, which is asked about whatever the number is.
     """
     count = len(ended) + len(renewed)
-    if count <= (most if agreed is None else agreed):
-        if agreed is not None or not besides:
+    if count <= (most if stops is None else stops):
+        if stops is not None or not besides:
             return None
         return NotConfirmed(f"not done: {besides}; if that is meant, give --yes", count, running, paused=besides)
     groups = [*_grouped(ended, False), *_grouped(renewed, True)]
     words = some([group.words() for group in groups], "; ", 300)
-    more = "" if agreed is None else f", more than the {agreed} agreed to"
-    also = f"{besides}; and " if besides and agreed is None else ""
+    more = "" if stops is None else f", more than the {stops} agreed to"
+    also = f"{besides}; and " if besides and stops is None else ""
     sentence = (
         f"not done: {also}this ends {_of(count, running)} at once{more} ({words}): if that is meant, give "
         f"--stops {count}, or --yes"

@@ -591,7 +591,7 @@ def test_a_second_person_hears_whose_it_is(serve: Serve, run: Run) -> None:
     """What another one has stopped or set aside is not called stopped, held, given back or set aside."""
     launched(serve, "readout", "evb")
     serve.daemon.put(events.Held((("readout", "hlt01"),), "games", "beam"))
-    serve.daemon.put(events.PutAside(("hlt01",), "games", 4e9, "card", agreed=9))
+    serve.daemon.put(events.PutAside(("hlt01",), "games", 4e9, "card", stops=9))
     for verb, done in (("stop", "stopped"), ("hold", "held")):
         said = run(verb, "readout", status=5)
         assert (

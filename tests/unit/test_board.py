@@ -222,9 +222,7 @@ class BoardFarm(RandomFarm):
     def applied(self, chosen: set[int], part: str, release: str) -> None:
         """All of it is one team's from now on; nobody asks what ends."""
         found = tuple(replace(self.specs[at], release=release) for at in sorted(chosen))
-        self.world.say(
-            events_of.JobsApplied(Spec(jobs=found, part=part), "alice", "", AT_ONCE, take=("*",), agreed=ALL)
-        )
+        self.world.say(events_of.JobsApplied(Spec(jobs=found, part=part), "alice", "", AT_ONCE, take=("*",), stops=ALL))
 
     @rule()
     def starts(self) -> None:

@@ -223,7 +223,7 @@ def test_what_is_kept_names_times_by_the_clock(tmp_path: Path) -> None:
     chronicle = begin(world, tmp_path / "c.sqlite")
     world.now = 2000.0
     report(world, "TASK_UNREACHABLE")
-    world.say(events.PutAside(("hlt02",), "bob", 5600.0, "firmware", agreed=9))
+    world.say(events.PutAside(("hlt02",), "bob", 5600.0, "firmware", stops=9))
     world.report(world.task_of("readout", "hlt02"), "TASK_KILLED")
     follow(world, chronicle)
     world.now = 2060.0

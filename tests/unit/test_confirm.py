@@ -74,7 +74,7 @@ def rolled(world: World) -> None:
 def gone_through(world: World) -> None:
     """A rollout has changed all, and waits."""
     way = Strategy(batches=(12,), pause_after=(), ready_s=100.0)
-    world.say(events.JobsApplied(with_forwarder(*jobs("r2")), "alice", "", way, agreed=12))
+    world.say(events.JobsApplied(with_forwarder(*jobs("r2")), "alice", "", way, stops=12))
     for key in READOUT:
         world.report(world.task_of(*key), "TASK_KILLED")
     world.offers()
@@ -84,7 +84,7 @@ def gone_through(world: World) -> None:
 
 def borrowed(world: World) -> None:
     """All hosts are set aside, and a job is run by hand on each."""
-    world.say(events.PutAside(HOSTS, "bob", FAR, agreed=12))
+    world.say(events.PutAside(HOSTS, "bob", FAR, stops=12))
     for key in READOUT:
         world.report(world.task_of(*key), "TASK_KILLED")
         world.say(events.Borrowed(*key, "eve"))
@@ -196,7 +196,7 @@ def test_a_request_that_ends_more_than_agreed_is_refused_with_the_number(
     for agreed in (None, count - 1):
         world = farm()
         before(world)
-        world.say(msgspec.structs.replace(event, agreed=agreed))
+        world.say(msgspec.structs.replace(event, stops=agreed))
         verdict = world.verdict
         assert isinstance(verdict, NotConfirmed), verdict
         running = 12
@@ -209,7 +209,7 @@ def test_a_request_that_ends_more_than_agreed_is_refused_with_the_number(
     for agreed in (count, ALL):
         world = farm()
         before(world)
-        world.say(msgspec.structs.replace(event, agreed=agreed))
+        world.say(msgspec.structs.replace(event, stops=agreed))
         assert isinstance(world.verdict, Accepted), world.verdict
 
 
@@ -224,12 +224,12 @@ def test_what_ends_little_is_done_unasked(case: tuple[Callable[[World], None], e
 
 
 def test_each_event_that_somebody_asks_for_is_looked_at() -> None:
-    """A new one needs its rows above: those that end programs say how many, with ``agreed`` in the event."""
+    """A new one needs its rows above: those that end programs say how many, with ``stops`` in the event."""
     ends = {type(case[2]) for case in ENDS}
     asked = set(typing.get_args(events.Event)) - HAPPENED
     assert ends | {type(case[1]) for case in ENDS_NOTHING} == asked
     for kind in asked:
-        assert ("agreed" in kind.__struct_fields__) == (kind in ends), f"{kind} ends programs, or it does not"
+        assert ("stops" in kind.__struct_fields__) == (kind in ends), f"{kind} ends programs, or it does not"
 
 
 #: Requests, and parts of some, that end no program: they ask, look, or let run. What is typed at a program's terminal it
@@ -322,7 +322,7 @@ def test_a_part_leaves_the_bound_as_it_is() -> None:
 def test_what_does_not_run_ends_nothing() -> None:
     """What is stopped, or has been told to end, is not counted twice."""
     world = farm()
-    world.say(events.Held(READOUT, "bob", agreed=12))
+    world.say(events.Held(READOUT, "bob", stops=12))
     world.say(applied(EMPTY))
     assert isinstance(world.verdict, Accepted)
 
@@ -379,7 +379,7 @@ def test_what_waits_out_a_back_off_is_no_running_program() -> None:
     for key in READOUT[:9]:
         backs_off = Report("backoff", until=world.now + 60.0).to_json()
         world.report(world.task_of(*key), by_executor=True, data=backs_off)
-    world.say(events.Held(READOUT, "bob", agreed=2))
+    world.say(events.Held(READOUT, "bob", stops=2))
     assert isinstance(world.verdict, NotConfirmed) and (world.verdict.stops, world.verdict.running) == (3, 3)
-    world.say(events.RestartAsked(READOUT, "bob", "", AT_ONCE, agreed=3))
+    world.say(events.RestartAsked(READOUT, "bob", "", AT_ONCE, stops=3))
     assert isinstance(world.verdict, Accepted)

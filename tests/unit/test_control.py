@@ -70,7 +70,7 @@ def give(world: World, user: str, part: Optional[str] = None, to: str = "") -> A
 
 def apply_of(part: str, user: str, release: str) -> events.JobsApplied:
     jobs = tuple(msgspec.structs.replace(one, part="") for one in farm(release).jobs if one.part == part)
-    return events.JobsApplied(Spec(jobs=jobs, part=part), user, agreed=99)
+    return events.JobsApplied(Spec(jobs=jobs, part=part), user, stops=99)
 
 
 # ---------------------------------------------------------------------- the model
@@ -171,12 +171,12 @@ def changes(user: str) -> list[tuple[str, set[Optional[str]], events.Event]]:
     found: list[tuple[str, set[Optional[str]], events.Event]] = []
     for part, key in of.items():
         found += [
-            ("stop", {part}, events.Held((key,), user, agreed=99)),
+            ("stop", {part}, events.Held((key,), user, stops=99)),
             ("hold", {part}, events.Held((key,), user, spares=True)),
             ("start", {part}, events.Released((key,), user, everyones=True)),
-            ("restart", {part}, events.RestartAsked((key,), user, agreed=99)),
+            ("restart", {part}, events.RestartAsked((key,), user, stops=99)),
             ("apply", {part}, apply_of(part, user, "2")),
-            ("aside", {part}, events.PutAside((key[1],), user, 9e9, agreed=99)),
+            ("aside", {part}, events.PutAside((key[1],), user, 9e9, stops=99)),
             ("return", {part}, events.Returned((key[1],), user)),
             ("replace", {part}, events.AgentChosen(key[1], user, "agent")),
             ("borrow", {part}, events.Borrowed(*key, user)),
@@ -187,11 +187,11 @@ def changes(user: str) -> list[tuple[str, set[Optional[str]], events.Event]]:
             for kind in ("retry", "restart", "snooze", "wake", "act")
         ]
     found += [
-        ("stop of two", {"hlt", "calo"}, events.Held((of["hlt"], of["calo"]), user, agreed=99)),
-        ("aside of two", {"hlt", "calo"}, events.PutAside(("hlt09",), user, 9e9, agreed=99)),
+        ("stop of two", {"hlt", "calo"}, events.Held((of["hlt"], of["calo"]), user, stops=99)),
+        ("aside of two", {"hlt", "calo"}, events.PutAside(("hlt09",), user, 9e9, stops=99)),
         ("aside of none", {None}, events.PutAside(("empty",), user, 9e9)),
-        ("apply of all", {"", "hlt", "calo"}, events.JobsApplied(farm("2"), user, everyones=True, agreed=99)),
-        ("apply of nothing", {"hlt"}, events.JobsApplied(Spec(part="hlt"), user, allow_empty=True, agreed=99)),
+        ("apply of all", {"", "hlt", "calo"}, events.JobsApplied(farm("2"), user, everyones=True, stops=99)),
+        ("apply of nothing", {"hlt"}, events.JobsApplied(Spec(part="hlt"), user, allow_empty=True, stops=99)),
         ("taken", {"", "hlt"}, msgspec.structs.replace(_taking(user), take=("trigger",))),
     ]
     return found
@@ -199,7 +199,7 @@ def changes(user: str) -> list[tuple[str, set[Optional[str]], events.Event]]:
 
 def _taking(user: str) -> events.JobsApplied:
     mine = [msgspec.structs.replace(one, part="") for one in farm().jobs if one.part in ("", "hlt")]
-    return events.JobsApplied(Spec(jobs=tuple(mine)), user, agreed=99)
+    return events.JobsApplied(Spec(jobs=tuple(mine)), user, stops=99)
 
 
 @pytest.mark.once
@@ -277,7 +277,7 @@ def test_a_rollout_is_steered_by_who_is_in_control_of_what_it_is_about() -> None
 
 def test_who_runs_something_by_hand_may_end_it_whoever_took_control_since() -> None:
     there = world()
-    there.say(events.PutAside(("hlt02",), "bob", there.now + 3600, agreed=99))
+    there.say(events.PutAside(("hlt02",), "bob", there.now + 3600, stops=99))
     for task in list(there.tasks):
         if "hlt02" in task:
             there.report(task, "TASK_FINISHED")
@@ -306,7 +306,7 @@ def test_who_is_shown_by_the_same_name_ends_nothing_of_anothers(
 ) -> None:
     """A person is known by identities; equal names of two doors are two people, also after a restart."""
     there = world()
-    there.say(events.PutAside(("hlt02",), "bob", there.now + 3600, agreed=99))
+    there.say(events.PutAside(("hlt02",), "bob", there.now + 3600, stops=99))
     for task in list(there.tasks):
         if "hlt02" in task:
             there.report(task, "TASK_FINISHED")
@@ -459,7 +459,7 @@ def test_somebody_is_who_the_rules_say_at_each_door(one: tuple[str, ...], other:
     """Equal names with two prefixes are two people, and a group in common makes nobody the same."""
     there = world()
     assert isinstance(asked(there, who(*one)), Accepted)
-    there.say(events.Held((("trigger", "hlt02"),), other[0].partition(":")[2], agreed=9), grants=who(*other))
+    there.say(events.Held((("trigger", "hlt02"),), other[0].partition(":")[2], stops=9), grants=who(*other))
     assert isinstance(there.verdict, Accepted) == same, there.verdict
 
 
@@ -467,7 +467,7 @@ def test_who_runs_a_part_with_no_jobs_left_is_taken_over_as_it_is_said() -> None
     """Else its next jobs would wait for the end of his time; what has no jobs is nobody's of some of the farm."""
     there = world()
     take(there, "alice", "hlt")
-    there.say(events.JobsApplied(Spec(part="hlt"), "alice", allow_empty=True, agreed=9))
+    there.say(events.JobsApplied(Spec(part="hlt"), "alice", allow_empty=True, stops=9))
     assert isinstance(there.verdict, Accepted)
     there.say(apply_of("hlt", "bob", "2"))
     assert "take --part hlt --force" in str(there.verdict)

@@ -531,10 +531,10 @@ def test_a_lost_agent_s_version_is_what_runs_there_and_not_what_is_desired(lost:
     away = world.task_of("readout", "hlt02")
     world.report(away, lost)
     if then == "out of the file":
-        world.apply(job(hosts="hlt01", release="r2"), agreed=9)
+        world.apply(job(hosts="hlt01", release="r2"), stops=9)
     else:
         strategy = Strategy(batches=(1,), ready_s=0.0) if then == "a rollout" else None
-        world.apply(job(hosts="hlt[01-02]", release="r2"), agreed=9, strategy=strategy)
+        world.apply(job(hosts="hlt[01-02]", release="r2"), stops=9, strategy=strategy)
     for _ in range(3):
         task = world.engine.instances["readout", "hlt01"].record.task
         if task is not None and task.killed:

@@ -232,7 +232,7 @@ def manual(*hosts: str, **fields: Any) -> JobSpec:
 def back_to(world: World, number: int) -> None:
     """`daqsched rollback NUMBER`."""
     spec = world.disk.revisions[number].spec
-    world.say(events.JobsApplied(spec, "alice", "", None, allow_empty=True, agreed=ALL, everyones=True, back=True))
+    world.say(events.JobsApplied(spec, "alice", "", None, allow_empty=True, stops=ALL, everyones=True, back=True))
     assert isinstance(world.verdict, Accepted), world.verdict
 
 
@@ -257,7 +257,7 @@ def test_a_rollback_brings_back_what_had_its_first_start_as_it_was(away: list[Jo
     world.apply(manual("01", "02"))
     world.say(events.Released((HERE,), "bob"))
     turn(world)
-    world.apply(*away, agreed=ALL)
+    world.apply(*away, stops=ALL)
     for _ in range(turns):
         turn(world)
     if dies:
@@ -279,10 +279,10 @@ def test_a_rollout_that_goes_back_does_so_too() -> None:
     world.say(events.Released((HERE,), "bob"))
     turn(world)
     way = Strategy(batches=(1,), ready_s=5.0)
-    world.apply(manual("03"), job("other", "hlt02", release="r2"), strategy=way, agreed=ALL)
+    world.apply(manual("03"), job("other", "hlt02", release="r2"), strategy=way, stops=ALL)
     turn(world)
     assert not [task for task in world.tasks if task.startswith("readout")]
-    world.say(events.RolloutSteered("rollback", "carol", agreed=ALL))
+    world.say(events.RolloutSteered("rollback", "carol", stops=ALL))
     for _ in range(3):
         turn(world)
     assert "readout@hlt01" in [task.partition(".")[0] for task in world.tasks]
@@ -296,7 +296,7 @@ def test_a_job_that_an_apply_brings_back_waits_anew(turns: int) -> None:
     world.apply(manual("01", "02"))
     world.say(events.Released((HERE,), "bob"))
     turn(world)
-    world.apply(agreed=ALL)
+    world.apply(stops=ALL)
     for _ in range(turns):
         turn(world)
     world.apply(manual("01", "02"))

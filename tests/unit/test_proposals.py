@@ -51,7 +51,7 @@ def base_of(there: World) -> str:
 
 def approve(there: World, user: str, number: int, grants: Optional[Grants] = None, **more: Any) -> Any:
     waiting = [one for one in there.engine.proposals.waiting if one.number == number]
-    fields = {"digest": digest(waiting[0].spec) if waiting else "", "base": base_of(there), "agreed": 99, **more}
+    fields = {"digest": digest(waiting[0].spec) if waiting else "", "base": base_of(there), "stops": 99, **more}
     there.say(events.ProposalApproved(number, user, **fields), grants=grants)
     return there.verdict
 
@@ -152,7 +152,7 @@ def test_where_the_farm_changed_since_it_is_refused_and_waits_on() -> None:
     there = world()
     propose(there, "bob", spec("2"))
     seen = base_of(there)
-    there.say(events.JobsApplied(spec("3"), "carol", "in between", agreed=99))
+    there.say(events.JobsApplied(spec("3"), "carol", "in between", stops=99))
     found = approve(there, "alice", 1, base=seen)
     assert isinstance(found, PreconditionFailed) and "since revision 2 by carol: in between" in str(found)
     assert isinstance(approve(there, "alice", 1, base=""), UserError)

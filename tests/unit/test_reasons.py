@@ -42,7 +42,7 @@ def test_a_rollout_that_missed_a_host_says_which_and_is_not_done() -> None:
     """Nor is the farm's status silent about it, until the host is back."""
     world = hosts(World(["hlt01", "hlt02"]))
     world.report(world.task_of("readout", "hlt02"), "TASK_UNREACHABLE")
-    world.apply(job(hosts="hlt[01-02]", release="r2"), strategy=Strategy(batches=(1,), ready_s=0.0), agreed=2)
+    world.apply(job(hosts="hlt[01-02]", release="r2"), strategy=Strategy(batches=(1,), ready_s=0.0), stops=2)
     for _ in range(6):
         for task in list(world.tasks):
             if task not in world.running or task.startswith("readout@hlt01"):
@@ -66,7 +66,7 @@ def test_a_rollout_that_missed_a_host_says_which_and_is_not_done() -> None:
 def test_a_paused_or_aborted_rollout_leaves_a_mark_and_one_that_is_done_does_not() -> None:
     """With what is to be done about it."""
     world = hosts(World(["hlt01", "hlt02"]))
-    world.apply(job(hosts="hlt[01-02]", release="r2"), strategy=Strategy(batches=(1,), ready_s=99.0), agreed=2)
+    world.apply(job(hosts="hlt[01-02]", release="r2"), strategy=Strategy(batches=(1,), ready_s=99.0), stops=2)
     mark = rollout_mark(world.engine)
     assert mark.startswith(
         "rollout 1 of revision 2: batch 1 of 2; it pauses at the first failure, and what is not ready at 1970"
@@ -82,7 +82,7 @@ def test_a_paused_or_aborted_rollout_leaves_a_mark_and_one_that_is_done_does_not
         "1 instance still has what it had before: rollout 1 of revision 2 was aborted in batch 1 of 2 (1 of 2 instances changed), "
         "by bob: no beam; `daqsched apply FILE` brings the others there; `daqsched rollback 1` goes back to revision 1"
     )
-    world.apply(job(hosts="hlt[01-02]", release="r2"), agreed=2)
+    world.apply(job(hosts="hlt[01-02]", release="r2"), stops=2)
     assert rollout_mark(world.engine) == ""
 
 

@@ -62,7 +62,7 @@ def farm(*, after: bool = False) -> World:
 def change(world: World, strategy: Strategy, release: str = "r2", only: Iterable[str] = ()) -> None:
     """The same jobs with another release."""
     jobs = [job(one.name, one.hosts[0], release=release, after=one.after) for one in world.engine.spec.jobs]
-    world.apply(*jobs, strategy=strategy, only=only, agreed=len(world.tasks))
+    world.apply(*jobs, strategy=strategy, only=only, stops=len(world.tasks))
 
 
 def releases(world: World, name: str = "readout") -> str:
@@ -162,7 +162,7 @@ def test_a_rollback_brings_back_what_it_changed_to_what_ran_there_before(
         world.die()
     turn(world, fail=[f"readout@{HOSTS[failed]}"])
     if by == "hand":
-        world.say(events.RolloutSteered("rollback", "alice", agreed=9))
+        world.say(events.RolloutSteered("rollback", "alice", stops=9))
     assert world.engine.revision is not None and world.engine.revision.message.startswith("rollback of revision 3 to 2")
     changed = sum(batches) if failed else batches[0]
     most = 0
@@ -315,7 +315,7 @@ def test_why_a_rollout_was_paused_stays_told_whoever_pauses_it_again() -> None:
     for name in ("bob", "carol", "dave"):
         world.say(events.RolloutSteered("pause", name, "beam"))
         assert rollout.why == f"after batch 1, as asked for; then by {name}: beam"
-    world.say(events.RestartAsked((("readout", "hlt04"),), "dave", agreed=99))
+    world.say(events.RestartAsked((("readout", "hlt04"),), "dave", stops=99))
     assert isinstance(world.verdict, Refused)
     assert re.search(
         "is paused, after batch 1, .*first `daqsched rollout resume`, `rollback` or `abort`", str(world.verdict)
@@ -387,7 +387,7 @@ def outcome(world: World, revision: int = 2) -> str:
 
 
 def steer(world: World, what: Any, message: str = "") -> None:
-    world.say(events.RolloutSteered(what, "bob", message, agreed=99))
+    world.say(events.RolloutSteered(what, "bob", message, stops=99))
 
 
 def test_how_each_rollout_ended_is_known_when_others_have_followed() -> None:
@@ -401,7 +401,7 @@ def test_how_each_rollout_ended_is_known_when_others_have_followed() -> None:
     assert outcome(world) == "rollout 1 is paused in batch 1 of 4 (1 of 4 instances changed): by bob: beam"
     steer(world, "abort", "enough")
     turn(world)
-    world.say(events.RestartAsked((("readout", "hlt04"),), "dave", agreed=99))
+    world.say(events.RestartAsked((("readout", "hlt04"),), "dave", stops=99))
     steer(world, "abort")
     for _ in range(2):
         turn(world)
@@ -550,7 +550,7 @@ def test_an_apply_that_ends_what_is_paused_for_somebody_else_is_asked_about(
             and str(world.verdict) == f"not done: {sentence}; if that is meant, give --yes"
         )
         assert world.engine.revision is not None and world.engine.revision.number == 2, "nothing was changed"
-        world.say(events.JobsApplied(spec, user, "", way, agreed=world.verdict.stops))
+        world.say(events.JobsApplied(spec, user, "", way, stops=world.verdict.stops))
     assert isinstance(world.verdict, Accepted) and world.verdict.rollout == 2
 
 
@@ -589,12 +589,12 @@ def test_what_others_come_after_ends_last() -> None:
 ENDS: dict[str, Callable[[World], object]] = {
     "a stop": lambda world: world.say(events.Held((("readout", "hlt02"), ("monitor", "hlt02")), "bob")),
     "a host put aside": lambda world: world.say(
-        events.PutAside(("hlt02",), "bob", world.now + 600.0, "cabling", agreed=9)
+        events.PutAside(("hlt02",), "bob", world.now + 600.0, "cabling", stops=9)
     ),
     "another release": lambda world: world.apply(
-        *(replace(one, release="r2") for one in world.engine.spec.jobs), agreed=len(world.tasks)
+        *(replace(one, release="r2") for one in world.engine.spec.jobs), stops=len(world.tasks)
     ),
-    "the end of the farm": lambda world: world.apply(job("other"), agreed=len(world.tasks)),
+    "the end of the farm": lambda world: world.apply(job("other"), stops=len(world.tasks)),
 }
 
 
@@ -624,7 +624,7 @@ def test_a_job_whose_successor_in_the_order_lost_its_after_ends_at_once(loses: s
 
     def lose(release: str = "") -> None:
         free = [replace(one, after=(), release=release or one.release) for one in world.engine.spec.jobs]
-        world.apply(*free, agreed=len(world.tasks))
+        world.apply(*free, stops=len(world.tasks))
 
     if loses == "while it ends":
         ENDS[how](world)
@@ -858,7 +858,7 @@ def test_a_first_batch_that_people_take_away_says_nothing_of_the_others(how: str
     assert not [one for one in world.engine.instances.values() if one.ending and one.host != "hlt01"]
     world.say(events.RolloutSteered("resume", "bob"))
     assert isinstance(world.verdict, NotConfirmed) and world.verdict.stops == 29
-    world.say(events.RolloutSteered("resume", "bob", agreed=29))
+    world.say(events.RolloutSteered("resume", "bob", stops=29))
     for _ in range(12):
         world.wait(1.0)
     assert len([one for one in world.engine.instances.values() if one.ending and one.host != "hlt01"]) == 29

@@ -203,6 +203,7 @@ LEFT = {
     r"(?i)\b(?:as|not|no longer) wanted\b|\bwanted any more\b": "desired",
     r"\bkeepers?\b": "ZooKeeper, a relay",
     r"(?i)\bpurses?\b": "the remaining resources of an offer",
+    r"``agreed``": "``stops``, as the API calls it",
     r"(?i)(?<!past )\btenses?\b": "the format of a time, relative or absolute",
     r"(?i)\bgives? (?:it|the \w+) free\b": "closes, releases",
     r"(?i)\bbears? with (?:it|an? \w+|the \w+)\b": "waits for",

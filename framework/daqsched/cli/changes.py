@@ -137,7 +137,7 @@ def rollback(
         base = farm_parts.of_part(client.revision(revision).spec, name).rollout
     strategy = strategy_of(base, batches, ready, pause_after)
     applied = confirmed(
-        lambda agreed: client.rollback(revision, message, strategy, agreed, part, everyones, no_look), yes, stops
+        lambda stops: client.rollback(revision, message, strategy, stops, part, everyones, no_look), yes, stops
     )
     follow(client, applied, (), part, wait, timeout, SETTLE_S, as_json)
 
@@ -175,7 +175,7 @@ def pause(path: Where, message: str) -> None:
 def resume(path: Where, message: str, yes: bool, stops: Optional[int]) -> None:
     """Go on with a paused rollout; failures are counted from 0."""
     client = connect(path)
-    _show_rollout(confirmed(lambda agreed: client.steer("resume", message, agreed), yes, stops))
+    _show_rollout(confirmed(lambda stops: client.steer("resume", message, stops), yes, stops))
 
 
 @rollout.command()
@@ -195,7 +195,7 @@ def roll_back(path: Where, message: str, yes: bool, stops: Optional[int]) -> Non
     from daqsched.rollout import words
 
     client = connect(path)
-    answer = confirmed(lambda agreed: client.steer("rollback", message, agreed), yes, stops)
+    answer = confirmed(lambda stops: client.steer("rollback", message, stops), yes, stops)
     now = answer.rollout
     ended = client.rollout(now.number - 1).rollout if now is not None and now.state != "rolled-back" else None
     if ended is not None and ended.state == "rolled-back":
@@ -238,7 +238,7 @@ def restart(
 
     strategy = strategy_of(ONE_BY_ONE, batches, ready, pause_after) or ONE_BY_ONE
     client = connect(path)
-    answer = confirmed(lambda agreed: client.restart(select, message, strategy, agreed), yes, stops)
+    answer = confirmed(lambda stops: client.restart(select, message, strategy, stops), yes, stops)
     show_rejected(answer.rejected)
     if not wait or not as_json:
         _show_rollout(answer, as_json)
@@ -279,7 +279,7 @@ def aside(
         raise UserError("name the hosts that are to be set aside")
     if hosts:
         until = time.time() + span(length)
-        answer = confirmed(lambda agreed: client.aside(hosts, until, message, agreed, everyones), yes, stops)
+        answer = confirmed(lambda stops: client.aside(hosts, until, message, stops, everyones), yes, stops)
     else:
         answer = client.leases()
     if as_json:
@@ -302,7 +302,7 @@ def replace(path: Where, host: str, agent: str, message: str, yes: bool, stops: 
     naming the first says that it stays.
     """
     client = connect(path)
-    answer = confirmed(lambda agreed: client.replace(host, agent, message, agreed), yes, stops)
+    answer = confirmed(lambda stops: client.replace(host, agent, message, stops), yes, stops)
     host = host.lstrip("@")
     if answer.agent == answer.agent_before:
         which = f"{host} is {answer.agent}, as before" if answer.agent else "Done"
@@ -321,5 +321,5 @@ def replace(path: Where, host: str, agent: str, message: str, yes: bool, stops: 
 def give_back(path: Where, hosts: Sequence[str], everyones: bool, yes: bool, stops: Optional[int]) -> None:
     """Give HOSTs back that were set aside: their jobs start again."""
     client = connect(path)
-    confirmed(lambda agreed: client.give_back(hosts, agreed, everyones), yes, stops)
+    confirmed(lambda stops: client.give_back(hosts, stops, everyones), yes, stops)
     say(f"Given back; `daqsched status {shlex.join('@' + host.lstrip('@') for host in hosts)}` shows what runs there.")

@@ -108,8 +108,8 @@ def apply(
         _ask_first(client, spec, only, as_json, without)
     strategy = strategy_of(spec.rollout, batches, ready, pause_after)
     applied = confirmed(
-        lambda agreed: client.apply(
-            spec, message, allow_empty, only, strategy, if_unchanged, agreed, take, no_look, choices
+        lambda stops: client.apply(
+            spec, message, allow_empty, only, strategy, if_unchanged, stops, take, no_look, choices
         ),
         yes,
         stops,
@@ -214,7 +214,7 @@ def stop(path: Where, select: Sequence[str], message: str, yes: bool, stops: Opt
     from daqsched.terminal.rejected import show_rejected
 
     client = connect(path)
-    answer = confirmed(lambda agreed: client.stop(select, message, agreed), yes, stops)
+    answer = confirmed(lambda stops: client.stop(select, message, stops), yes, stops)
     told = answer.count - len(answer.waiting)
     again = f"{_with_forwarders(answer)}; `daqsched start {shlex.join(select)}` lets them run again"
     say(f"{told} told to stop{again}." if told else "None was told to stop.")

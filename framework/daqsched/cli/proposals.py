@@ -161,7 +161,7 @@ def approve(
                 raise Refused("not done: nothing was changed")
     base = if_unchanged or found.plan.base
     applied = confirmed(
-        lambda agreed: client.approve(number, one.digest, base, message, strategy, agreed, no_look), yes, stops
+        lambda stops: client.approve(number, one.digest, base, message, strategy, stops, no_look), yes, stops
     )
     follow(client, applied, one.only, one.part or NO_PART, wait and bool(found.spec.jobs), timeout, SETTLE_S, as_json)
 

@@ -81,6 +81,6 @@ def set_(
         if found.changes:
             sys.exit(DIFFERENT)
         return
-    applied = confirmed(lambda agreed: client.set(settings, part, message, if_unchanged, agreed, no_look), yes, stops)
+    applied = confirmed(lambda stops: client.set(settings, part, message, if_unchanged, stops, no_look), yes, stops)
     # where none was named the daemon has found out of which part it is
     follow(client, applied, (), part if part is not None else applied.part or NO_PART, wait, timeout, SETTLE_S, as_json)

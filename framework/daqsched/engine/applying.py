@@ -125,7 +125,7 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
         if takes_over and rollout is not None and holds_for_another(rollout, event.user)
         else ""
     )
-    confirm_ends(farm, event.agreed, *endings(farm, merged, way), ends)
+    confirm_ends(farm, event.stops, *endings(farm, merged, way), ends)
     return merged
 
 

@@ -56,7 +56,7 @@ def as_apply(spec: Spec, kept: Sequence[SavedChoices], event: events.VariablesSe
         said(event),
         base=event.base,
         allow_empty=True,  # who listed the value has seen what it leads to
-        agreed=event.agreed,
+        stops=event.stops,
     )
     return applied, choice
 

@@ -82,7 +82,7 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     #: Only these jobs, by name; None: as ``only`` says.
     jobs: Optional[frozenset[str]] = None
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
     #: Words that select jobs of other parts of the farm, which become the file's.
     take: tuple[str, ...] = ()
     #: The spec is the farm, and not the file of a part.
@@ -108,7 +108,7 @@ class VariablesSet(msgspec.Struct, frozen=True, tag=True):
     message: str = ""
     #: As of `JobsApplied`.
     base: str = ""
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
 
 
 class RestartAsked(msgspec.Struct, frozen=True, tag=True):
@@ -119,7 +119,7 @@ class RestartAsked(msgspec.Struct, frozen=True, tag=True):
     message: str = ""
     strategy: Strategy = ONE_BY_ONE
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
 
 
 class RolloutSteered(msgspec.Struct, frozen=True, tag=True):
@@ -129,7 +129,7 @@ class RolloutSteered(msgspec.Struct, frozen=True, tag=True):
     user: str
     message: str = ""
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
 
 
 class GuardAnswered(msgspec.Struct, frozen=True, tag=True):
@@ -149,7 +149,7 @@ class PutAside(msgspec.Struct, frozen=True, tag=True):
     until: float
     message: str = ""
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
     #: Also those that others have set aside.
     everyones: bool = False
 
@@ -163,7 +163,7 @@ class AgentChosen(msgspec.Struct, frozen=True, tag=True):
     agent: str = ""
     message: str = ""
     #: As of `JobsApplied`.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
 
 
 class Borrowed(msgspec.Struct, frozen=True, tag=True):
@@ -184,7 +184,7 @@ class BorrowEnded(msgspec.Struct, frozen=True, tag=True):
     host: str
     user: str
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
 
 
 class Returned(msgspec.Struct, frozen=True, tag=True):
@@ -193,7 +193,7 @@ class Returned(msgspec.Struct, frozen=True, tag=True):
     hosts: tuple[str, ...]
     user: str
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
     #: As of `PutAside`.
     everyones: bool = False
 
@@ -205,7 +205,7 @@ class Held(msgspec.Struct, frozen=True, tag=True):
     user: str
     message: str = ""
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
     spares: bool = False
 
 
@@ -310,7 +310,7 @@ class ProposalApproved(msgspec.Struct, frozen=True, tag=True):
     #: Instead of that which it was proposed with.
     strategy: Optional[Strategy] = None
     #: As of `JobsApplied`.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
 
 
 class ProposalClosed(msgspec.Struct, frozen=True, tag=True):
@@ -344,7 +344,7 @@ class OperatorCommanded(msgspec.Struct, frozen=True, tag=True):
     keys: tuple[tuple[str, str], ...]
     order: OperatorCommand
     #: So many running programs may end at once for it; None: as `Farm.end_limit` says.
-    agreed: Optional[int] = None
+    stops: Optional[int] = None
 
 
 class Ticked(msgspec.Struct, frozen=True, tag=True):

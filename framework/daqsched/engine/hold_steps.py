@@ -56,7 +56,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     touched, nowhere, others = _apart(farm, touched, nowhere, event.user)
     if others and not touched and not nowhere:
         raise _theirs(others, f"nothing was {'held' if event.spares else 'stopped'}: ")
-    confirm_ends(farm, event.agreed, () if event.spares else touched)
+    confirm_ends(farm, event.stops, () if event.spares else touched)
     for key in nowhere:
         farm.holds[key] = Hold(event.user, now, event.message, event.spares)
         farm.note(f"{key[0]}, which has no machine yet: stopped by {event.user}")

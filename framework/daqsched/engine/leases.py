@@ -61,7 +61,7 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
         for instance in of_host(farm, host)
         if instance.name != FORWARDER and not instance.aside and instance.record.borrow is None
     ]
-    confirm_ends(farm, event.agreed, touched)
+    confirm_ends(farm, event.stops, touched)
     for host in event.hosts:
         was = farm.aside.get(host)
         before = f", and was by {was.user}" if was is not None and was.user != event.user else ""
@@ -139,7 +139,7 @@ def borrow_ended(farm: Farm, event: events.BorrowEnded, now: float) -> Accepted:
         raise _no_job(event)
     if instance.record.borrow is None:
         return Accepted()
-    confirm_ends(farm, event.agreed, (instance,))
+    confirm_ends(farm, event.stops, (instance,))
     _end_borrow(farm, instance, now)
     return Accepted(keys=(instance.key,))
 
@@ -176,7 +176,7 @@ def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
     others = [f"{one}, which is run by hand by {user}" for one, user in by_hand if user != event.user]
     confirm_ends(
         farm,
-        event.agreed,
+        event.stops,
         (instance for instance in there if instance.record.borrow is not None),
         besides=f"this ends {some(others, '; ', 300)}" if others else "",
     )

@@ -62,7 +62,7 @@ def chosen(farm: Farm, event: events.AgentChosen, now: float) -> Accepted:
     names = farm.namesakes
     agent_id = names.which(event.host, event.agent)
     concerned = [one for one in _on(farm, event.host) if one.record.task is not None and one.task.agent_id != agent_id]
-    confirm_ends(farm, event.agreed, concerned)
+    confirm_ends(farm, event.stops, concerned)
     before = names.takes_over(event.host, agent_id, chosen=True)
     farm.out.append(commands.SaveDocument(NAMES))
     why = f": {event.message}" if event.message else ""

@@ -37,7 +37,7 @@ def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
             rejected.append((*instance.key, why))
         else:
             reached.append(instance)
-    confirm_ends(farm, event.agreed, (), reached if order.kind == "restart" else ())
+    confirm_ends(farm, event.stops, (), reached if order.kind == "restart" else ())
     for instance in reached:
         accepted.append(instance.key)
         record = instance.record

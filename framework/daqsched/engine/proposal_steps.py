@@ -71,7 +71,7 @@ def as_apply(one: Proposal, event: events.ProposalApproved) -> events.JobsApplie
         one.only,
         event.base,
         one.allow_empty,
-        agreed=event.agreed,
+        stops=event.stops,
         take=one.take,
     )
 

@@ -39,7 +39,7 @@ def restart_asked(farm: Farm, event: events.RestartAsked, now: float) -> Accepte
         more = f"; {plural(len(others), 'other', 'is', 'are')} stopped or held, too" if others else ""
         raise Refused(f"nothing was restarted: {job}@{host} {why}{more}")
     soon = at_once(farm, running, event.strategy, {job.name: job.after for job in farm.spec.jobs})
-    confirm_ends(farm, event.agreed, (), (farm.instances[key] for key in soon))
+    confirm_ends(farm, event.stops, (), (farm.instances[key] for key in soon))
     begin(farm, "restart", running, event.strategy, event.user, event.message, None, now)
     assert farm.rolling.rollout is not None
     return Accepted(rollout=farm.rolling.rollout.number, keys=tuple(running), rejected=rejected)
@@ -79,7 +79,7 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
         first = rollout.why.split(AND_BY)[0] if rollout.state == "paused" else ""
         change_state(farm, "paused", f"{first}{AND_BY}{by}" if first and first != by else by)
     elif event.what == "resume":
-        confirm_ends(farm, event.agreed, (), next_to_change(farm, rollout))
+        confirm_ends(farm, event.stops, (), next_to_change(farm, rollout))
         rollout.failed, rollout.guard, rollout.batch_began, rollout.ready_since = 0, "", now, 0.0
         farm.rolling.asked = 0.0
         change_state(farm, "running", "")
@@ -90,7 +90,7 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
         assert before is not None and now_in_force is not None, "looked at above"
         back = what_goes_back(farm, rollout, before, event.user, by)
         to_be = change_of(now_in_force.spec, back.spec, back.scope, farm.hosts_of, farm.behind())
-        confirm_ends(farm, event.agreed, *endings(farm, to_be, back.strategy))
+        confirm_ends(farm, event.stops, *endings(farm, to_be, back.strategy))
         roll_back(farm, event.user, with_failure(rollout, by), now)
     farm.rolling.touched = True
     return Accepted(rollout=rollout.number)

@@ -135,7 +135,7 @@ def what_goes_back(farm: Farm, rollout: Rollout, before: Before, user: str, why:
     spec = decode(before.spec)
     if farm.parts.get(before.revision, "") != farm.parts.get(rollout.revision, ""):
         spec = msgspec.structs.replace(spec, source="")  # that is another team's file
-    return events.JobsApplied(spec, user, message, way, allow_empty=True, jobs=before.jobs, agreed=ALL, back=True)
+    return events.JobsApplied(spec, user, message, way, allow_empty=True, jobs=before.jobs, stops=ALL, back=True)
 
 
 def end(farm: Farm, state: State, why: str, now: float, replaced_by: int = 0) -> None:

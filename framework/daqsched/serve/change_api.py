@@ -100,7 +100,7 @@ class ChangeRoutes:
                 tuple(body.only),
                 body.if_unchanged,
                 body.allow_empty,
-                agreed=body.stops,
+                stops=body.stops,
                 take=tuple(body.take),
             )
             event = msgspec.structs.replace(event, choices=_sent(body.choices, body.spec, event.scope))
@@ -193,7 +193,7 @@ class ChangeRoutes:
                 f"{what} {then.revision.number}{': ' + body.message if body.message else ''}",
                 body.strategy,
                 allow_empty=True,
-                agreed=body.stops,
+                stops=body.stops,
                 everyones=body.everyones,
                 back=True,
                 choices=choices,

@@ -252,8 +252,8 @@ class OperatorRoutes:
         body = await body_of(request, BorrowRequest)
         user, host = user_of(request), host_of(body.host)
         if body.end:
-            agreed = body.stops if body.stops is not None else 1  # it names that one
-            accepted = await requested(self._daemon, request, events.BorrowEnded(body.job, host, user, agreed))
+            stops = body.stops if body.stops is not None else 1  # it names that one
+            accepted = await requested(self._daemon, request, events.BorrowEnded(body.job, host, user, stops))
             return BorrowAnswer([], ended=bool(accepted.keys))
         mine = known_as(user, await grants_now(request))
         console: list[bool] = []
