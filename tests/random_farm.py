@@ -86,7 +86,7 @@ class RandomFarm(RuleBasedStateMachine):
         only: tuple[str, ...],
         order: bool,
         needs: tuple[str, ...],
-        agreed: Optional[int],
+        stops: Optional[int],
         confirm: Optional[EndLimit],
         part: str,
         take: bool,
@@ -126,15 +126,15 @@ class RandomFarm(RuleBasedStateMachine):
             only,
             allow_empty=True,
             take=taken,
-            stops=agreed,
+            stops=stops,
         )
         planned = self._planned(event)
         self.world.say(event)
         verdict = self.world.verdict
         if isinstance(verdict, NotConfirmed):
             assert planned is not None and (planned.stops, planned.running) == (verdict.stops, verdict.running), planned
-            assert planned.asks or agreed is not None, "it was refused, and the plan did not say so"
-        elif isinstance(verdict, Accepted) and engine.revision is not before and agreed is None:
+            assert planned.asks or stops is not None, "it was refused, and the plan did not say so"
+        elif isinstance(verdict, Accepted) and engine.revision is not before and stops is None:
             assert planned is not None and not planned.asks, f"{planned} was said, and nobody was asked"
         assert self._holds() == holds, "an apply lifted or made a hold"
         if engine.revision is not before:
@@ -189,15 +189,15 @@ class RandomFarm(RuleBasedStateMachine):
         assert self._first_starts() == before, "a rollback forgot, or made up, a first start by hand"
 
     @rule(what=st.sampled_from(["pause", "resume", "resume", "abort", "rollback"]), stops=AGREED)
-    def steers(self, what: Literal["pause", "resume", "abort", "rollback"], agreed: Optional[int]) -> None:
+    def steers(self, what: Literal["pause", "resume", "abort", "rollback"], stops: Optional[int]) -> None:
         """Somebody has a say in the rollout that may be under way."""
-        self.world.say(events.RolloutSteered(what, "carol", stops=agreed))
+        self.world.say(events.RolloutSteered(what, "carol", stops=stops))
 
     @rule(names=st.sets(st.sampled_from("abcdefg")), strategy=st.sampled_from(STRATEGIES), stops=AGREED)
-    def restarts(self, names: set[str], strategy: Optional[Strategy], agreed: Optional[int]) -> None:
+    def restarts(self, names: set[str], strategy: Optional[Strategy], stops: Optional[int]) -> None:
         """The same programs anew, host by host."""
         keys = tuple(key for key in self.world.engine.instances if key[0] in names)
-        self.world.say(events.RestartAsked(keys, "dave", "", strategy or ONE_BY_ONE, agreed))
+        self.world.say(events.RestartAsked(keys, "dave", "", strategy or ONE_BY_ONE, stops))
 
     @rule(yes=st.booleans(), late=st.booleans())
     def guard(self, yes: bool, late: bool) -> None:
@@ -231,12 +231,12 @@ class RandomFarm(RuleBasedStateMachine):
         user=st.sampled_from(["erin", "ivan"]),
         everyones=st.booleans(),
     )
-    def aside(self, host: str, back: bool, time: float, agreed: Optional[int], user: str, everyones: bool) -> None:
+    def aside(self, host: str, back: bool, time: float, stops: Optional[int], user: str, everyones: bool) -> None:
         """Two people need the machine, or give it back; what one has set aside the other leaves alone, unless that is said."""
         leases = self.world.engine.aside
         theirs = leases[host] if host in leases and leases[host].user != user and not everyones else None
-        lease = events.PutAside((host,), user, self.world.now + time, stops=agreed, everyones=everyones)
-        self.world.say(events.Returned((host,), user, agreed, everyones) if back else lease)
+        lease = events.PutAside((host,), user, self.world.now + time, stops=stops, everyones=everyones)
+        self.world.say(events.Returned((host,), user, stops, everyones) if back else lease)
         assert theirs is None or self.world.engine.aside.get(host) == theirs, "a lease of somebody else's was changed"
 
     @rule(host=st.sampled_from(["h1", "h2", "h3"]), rack=st.sampled_from(["", "r1", "r2"]))
