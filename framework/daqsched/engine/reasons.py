@@ -269,8 +269,11 @@ def not_ended(farm: Farm, instance: Instance, time_format: TimeFormat) -> str:
 
 
 def out_of_reach(farm: Farm, instance: Instance, time_format: TimeFormat) -> tuple[str, str]:
-    """Why nothing can be told to its host, as far as that is known, and when it can; empty: it can."""
-    if not farm.connected:
+    """Why nothing can be told to its host, as far as that is known, and when it can; empty: it can.
+
+    What is kept is about the instance: that the master is away for a moment, as in each daemon's first step, is no part of it.
+    """
+    if not farm.connected and not time_format.absolute:
         return f"there is no connection to the master {farm.master}".rstrip(), "when there is one"
     there = [one for one in farm.lost.get(instance.host, {}).values() if one.lost]
     if not there or (instance.record.task is not None and not instance.lost):
