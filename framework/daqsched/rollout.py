@@ -25,10 +25,6 @@ Key = tuple[str, str]
 State = Literal["running", "paused", "done", "aborted", "rolled-back"]
 
 
-#: Why a rollout is paused that was told to.
-AS_ASKED = ", as asked for"
-
-
 class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What `Rollout(...)` of a job file says; the defaults are those of a rollout that somebody asks for by name."""
 
@@ -109,16 +105,15 @@ class Rollout(msgspec.Struct):
     reached: int = -1
     #: The revision that took its place; 0: none did.
     replaced_by: int = 0
+    #: While it is paused: why it paused of itself, whoever paused it besides, and whether it was told to pause there.
+    cause: str = ""
+    paused_by: str = ""
+    as_asked: bool = False
 
     @property
     def over(self) -> bool:
         """Whether nothing will come of it any more."""
         return self.state in ("done", "aborted", "rolled-back")
-
-    @property
-    def as_asked(self) -> bool:
-        """Whether it is paused where it was told to."""
-        return self.why.endswith(AS_ASKED)
 
 
 class RolloutOutcome(msgspec.Struct, frozen=True):
@@ -252,14 +247,9 @@ def limit_words(rollout: Rollout) -> str:
     return f"it {then} {when}, and what is not ready at {end} is one"
 
 
-#: Between why the daemon paused it, or who did, and who did so again.
-AND_BY = "; then "
-
-
-def with_failure(rollout: Rollout, by: str) -> str:
-    """Why it ends by somebody's hand, who is told in words: it may have been paused by failures, which stay told."""
-    first = rollout.why.split(AND_BY)[0]
-    return f"{first}{AND_BY}{by}" if rollout.state == "paused" and first and not first.startswith("by ") else by
+def with_cause(rollout: Rollout, by: str) -> str:
+    """Why it is paused or ends by somebody's hand, who is told in words: it may have paused of itself, which stays told."""
+    return f"{rollout.cause}; then {by}" if rollout.cause else by
 
 
 def whose(rollout: Rollout) -> str:
@@ -273,9 +263,7 @@ def whose(rollout: Rollout) -> str:
 
 def holds_for_another(rollout: Rollout, user: str) -> bool:
     """Whether it is paused, and it or the pause is somebody else's."""
-    last = rollout.why.split(AND_BY)[-1]
-    by_another = last.startswith("by ") and last.partition(": ")[0] != f"by {user}"
-    return rollout.state == "paused" and (rollout.user != user or by_another)
+    return rollout.state == "paused" and (rollout.user != user or rollout.paused_by not in ("", user))
 
 
 def called(rollout: Rollout) -> str:

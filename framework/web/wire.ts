@@ -174,6 +174,7 @@ export interface StandbyCopied {
 }
 
 export interface StatusAnswer {
+  absent?: string;
   applied: number;
   audit?: string;
   audit_copy?: AuditCopied | null;

@@ -324,7 +324,7 @@ def test_each_team_is_told_of_its_own_file_and_whose_part_something_is(serve: Se
     assert "ollout 1 of revision 5 of part daq: batch 1 of 2" in run("rollout")
     run("rollout", "rollback", "--yes")
     (first, *_) = serve.client.history(1, None)
-    assert first.message.startswith("rollback of revision 5 to 4") and first.part == "daq"
+    assert first.message.startswith("rollback of revision 5 to 3: ") and first.part == "daq", "4 was another team's"
     assert first.source == "", "revision 4 was the other team's"
 
 
@@ -657,11 +657,14 @@ def test_what_was_stopped_and_left_the_farm_is_told_by_plan_and_can_be_started(
     )
     stays = "arch@hlt01 was stopped by games: disk, and stays so until `daqsched start`."
     assert stays in run("plan", file, status=6)
+    absent = "arch@hlt01 was stopped by games: disk, and is not in the farm: it stays stopped when it is back, unless"
+    assert f"{absent} `daqsched start --all arch@hlt01` says otherwise." in run("status")
     assert "arch@hlt01 was stopped by games: disk: `daqsched start --all arch@hlt01`" in run(
         "start", "arch@hlt01", status=5
     )
     said = run("start", "arch@hlt01", "--all")
-    assert "None may run yet; " in said and "arch@hlt01 is not in the farm: it starts when a job file names it" in said
+    assert "not in the farm: it stays" not in run("status")
+    assert "None may run yet." in said and "arch@hlt01 is not in the farm: it starts when a job file names it" in said
     assert stays not in run("plan", file, status=6)
     assert "no job matches arch@hlt01" in run("start", "arch@hlt01", status=2)
 

@@ -29,6 +29,7 @@ from daqsched.rollout import (
     Strategy,
     batches_words,
     check,
+    holds_for_another,
     limit_words,
     parse_batches,
     words,
@@ -320,6 +321,25 @@ def test_why_a_rollout_was_paused_stays_told_whoever_pauses_it_again() -> None:
     assert re.search(
         "is paused, after batch 1, .*first `daqsched rollout resume`, `rollback` or `abort`", str(world.verdict)
     )
+
+
+@pytest.mark.parametrize(
+    "message", ["", "x; then by eve", "x, as asked for", "by eve", "after batch 1; then by eve: y"]
+)
+def test_a_message_is_not_taken_for_who_paused_a_rollout_or_why(message: str) -> None:
+    """Whose pause it is and why it paused are kept beside the sentence."""
+    world = farm()
+    change(world, Strategy(batches=(1,), ready_s=0.0))
+    turn(world)
+    rollout = world.engine.rolling.active
+    assert rollout is not None
+    for name, another in (("alice", False), ("bob", True), ("alice", False)):
+        world.say(events.RolloutSteered("pause", name, message))
+        assert (rollout.paused_by, rollout.cause, rollout.as_asked) == (name, "", False)
+        assert rollout.user == "alice" and holds_for_another(rollout, "alice") == another
+        assert rollout.why == f"by {name}{': ' + message if message else ''}"
+    world.say(events.RolloutSteered("abort", "bob"))
+    assert rollout.why == "by bob" and rollout.state == "aborted"
 
 
 def test_an_abort_leaves_the_rest_behind_until_the_next_apply() -> None:

@@ -275,7 +275,7 @@ def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> 
     if may:
         say(f"{may} may run{_with_forwarders(answer)}{which}; {look} them.", *([f"{ran}."] if answer.running else []))
     else:
-        say(f"None may run yet; {look} why." if not answer.running else f"None was started: {ran}; {look} them.")
+        say("None may run yet." if not answer.running else f"None was started: {ran}; {look} them.")  # why follows
     show_rejected([*answer.waiting, *answer.rejected])
     if answer.others:
         say(f"`daqsched start --all {shlex.join(select)}` lets run what others have stopped, too.", err=True)

@@ -60,6 +60,11 @@ class Farm(FarmState):
             del self.parts[next(iter(self.parts))]
         self.out.append(commands.SaveDocument(PARTS))
 
+    def revision_of(self, part: str, number: int) -> int:
+        """The newest revision up to that one that an apply of this part made; that one where it is not known any more."""
+        known = range(number, max(0, number - MOST_OF_PARTS), -1)
+        return next((one for one in known if self.parts.get(one, "") == part), number)
+
     # ------------------------------------------------------------------ instances
 
     def add(self, instance: Instance, now: float = 0.0) -> None:

@@ -14,7 +14,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.errors import Refused, UserError
 from daqsched.merge import change_of
 from daqsched.plural import plural
-from daqsched.rollout import AND_BY, Rollout, called, with_failure
+from daqsched.rollout import Rollout, called, with_cause
 from daqsched.task import Hold
 
 
@@ -76,22 +76,21 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
         raise Refused(f"rollout {rollout.number} is not paused")
     by = f"by {event.user}{': ' + event.message if event.message else ''}"
     if event.what == "pause":
-        first = rollout.why.split(AND_BY)[0] if rollout.state == "paused" else ""
-        change_state(farm, "paused", f"{first}{AND_BY}{by}" if first and first != by else by)
+        change_state(farm, "paused", with_cause(rollout, by), event.user)
     elif event.what == "resume":
         confirm_ends(farm, event.stops, (), next_to_change(farm, rollout))
         rollout.failed, rollout.guard, rollout.batch_began, rollout.ready_since = 0, "", now, 0.0
         farm.rolling.asked = 0.0
         change_state(farm, "running", "")
     elif event.what == "abort":
-        end(farm, "aborted", with_failure(rollout, by), now)
+        end(farm, "aborted", with_cause(rollout, by), now)
     elif event.what == "rollback":
         before, now_in_force = farm.rolling.before, farm.revision
         assert before is not None and now_in_force is not None, "looked at above"
         back = what_goes_back(farm, rollout, before, event.user, by)
         to_be = change_of(now_in_force.spec, back.spec, back.scope, farm.hosts_of, farm.behind())
         confirm_ends(farm, event.stops, *endings(farm, to_be, back.strategy))
-        roll_back(farm, event.user, with_failure(rollout, by), now)
+        roll_back(farm, event.user, with_cause(rollout, by), now)
     farm.rolling.touched = True
     return Accepted(rollout=rollout.number)
 

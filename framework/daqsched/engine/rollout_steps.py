@@ -20,7 +20,6 @@ from daqsched.errors import UserError
 from daqsched.merge import Desired, Merged, assembled, change_of
 from daqsched.plural import plural
 from daqsched.rollout import (
-    AS_ASKED,
     MOST_FAILURES,
     MOST_UNREACHED,
     Failure,
@@ -130,7 +129,8 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
 
 
 def what_goes_back(farm: Farm, rollout: Rollout, before: Before, user: str, why: str) -> events.JobsApplied:
-    message = f"rollback of revision {rollout.revision} to {before.revision}: {why}"
+    own = farm.revision_of(farm.parts.get(rollout.revision, ""), before.revision)
+    message = f"rollback of revision {rollout.revision} to {own}: {why}"
     way = msgspec.structs.replace(rollout.strategy, guard="", pause_after=(), failures=0, on_failure="pause")
     spec = decode(before.spec)
     if farm.parts.get(before.revision, "") != farm.parts.get(rollout.revision, ""):
@@ -154,10 +154,13 @@ def end(farm: Farm, state: State, why: str, now: float, replaced_by: int = 0) ->
         farm.out.append(commands.SaveDocument(OUTCOMES))
 
 
-def change_state(farm: Farm, state: State, why: str) -> None:
+def change_state(farm: Farm, state: State, why: str, by: str = "", as_asked: bool = False) -> None:
+    """``by``: who pauses it, whom ``why`` names; empty: it pauses of itself, ``as_asked`` where it was told to there."""
     rollout = farm.rolling.rollout
     assert rollout is not None
-    rollout.state, rollout.why = state, why
+    if not by:
+        rollout.cause = why if state == "paused" else ""
+    rollout.state, rollout.why, rollout.paused_by, rollout.as_asked = state, why, by, as_asked
     farm.out.append(commands.SaveDocument(ROLLOUT))
     farm.note(f"rollout {rollout.number}: {state}{' ' + why if why else ''}")
 
@@ -320,7 +323,7 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
     rollout.complete = rollout.at + 1
     farm.out.append(commands.SaveDocument(ROLLOUT))
     if rollout.complete in strategy.pause_after and rollout.complete < rollout.batches:
-        change_state(farm, "paused", f"after batch {rollout.complete}{AS_ASKED}")
+        change_state(farm, "paused", f"after batch {rollout.complete}, as asked for", as_asked=True)
     rolling.touched = True
 
 

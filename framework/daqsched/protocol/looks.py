@@ -60,6 +60,8 @@ class StatusAnswer(msgspec.Struct):
     standby_copies: list[StandbyCopied] = []
     #: A rollout that is under way, waits for somebody, or left something as it was; empty: there is none.
     rollout: str = ""
+    #: What was stopped by hand and has left the farm since then; empty: nothing, or nothing for who does not see all.
+    absent: str = ""
     #: Words of the selection that mean nothing that there is, whatever its state, in their order.
     unmatched: list[str] = []
     #: What was meant by them, for the end of a sentence; empty: nothing is near.

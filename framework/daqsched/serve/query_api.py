@@ -43,6 +43,7 @@ from daqsched.states import ORDER
 from daqsched.views import names
 from daqsched.views.rows import Row
 from daqsched.views.status import Tally, all_keys, rollout_mark, rows, unauthenticated
+from daqsched.views.stays import absent_mark
 from daqsched.views.why import LATELY, explanations, stories, troubled, untold
 
 #: So many instances that are not as desired an answer tells of.
@@ -115,6 +116,7 @@ class QueryRoutes:
                 read_only=self._daemon.read_only,
                 audit=self.audit_trouble(),
                 rollout=rollout_mark(engine),
+                absent=absent_mark(engine),
             )
             return answer, all_keys(engine, part)
 
@@ -122,7 +124,7 @@ class QueryRoutes:
             answer, keys = await self._ask(head)
             sight = await sight_of(request, self._ask)
             if sight is not None:
-                keys, answer.rollout = await asyncio.to_thread(sight.keys, keys), ""
+                keys, answer.rollout, answer.absent = await asyncio.to_thread(sight.keys, keys), "", ""
             answer.audit_copy = await self.copied.told() if self.copied is not None else None
             answer.standby_copies = request.scope["standby_copies"]()
             answer.control = (await controls_of(request, self._ask, part, sight)).control

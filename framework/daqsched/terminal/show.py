@@ -161,8 +161,9 @@ def _headlines(answer: StatusAnswer, none: str) -> list[str]:
         master = f"READ-ONLY: {answer.read_only}"
     audit = [one.words() for one in answer.control]
     rollout = answer.rollout and f"{capital(answer.rollout)}."
+    absent = answer.absent and f"{answer.absent}."  # it begins with a name
     copied = answer.audit_copy.trouble if answer.audit_copy is not None else ""
-    audit += [one for one in (rollout, answer.audit, copied) if one]
+    audit += [one for one in (rollout, absent, answer.audit, copied) if one]
     audit += [f"Of {one.daemon}, which does not lead: {one.trouble}" for one in answer.standby_copies if one.trouble]
     if not answer.revision:
         return [f"Nothing has been applied yet: `daqsched apply jobs.py` does. {master}", *audit]

@@ -1,4 +1,4 @@
-"""What an apply starts in the job file's words, and somebody's hold keeps from running."""
+"""What somebody's hold keeps from running: of what an apply starts in the job file's words, and of what has left the farm."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from daqsched.engine.farm import Farm
 from daqsched.hosts import fold
+from daqsched.select import words_for
 from daqsched.spec import Spec
 from daqsched.task import Hold
 from daqsched.views.plan import Change
@@ -23,6 +24,23 @@ def stays(farm: Farm, changes: Iterable[Change], then: Spec) -> tuple[tuple[str,
         if host in hosts.get(name, ()):
             kept.setdefault((name, str(hold)), []).append(host)
     return tuple((name, _words(name, filter(None, its), hold)) for (name, hold), its in sorted(kept.items()))
+
+
+def absent_mark(farm: Farm) -> str:
+    """What was stopped by hand and is not in the farm any more, as one sentence; empty: nothing is."""
+    if not farm.holds:
+        return ""
+    unplaced = {(job.name, "") for job in farm.unplaced()}
+    absent = [(key, hold) for key, hold in farm.holds.items() if key not in farm.instances and key not in unplaced]
+    if not absent:
+        return ""
+    (job, host), hold = absent[0]
+    more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
+    words = words_for(key for key, _ in absent)
+    return (
+        f"{'@'.join(filter(None, (job, host)))} {hold}{more}, and is not in the farm: it stays stopped when it is back, unless "
+        f"`daqsched start --all {words}` says otherwise"
+    )
 
 
 def _holds(farm: Farm, names: set[str]) -> Iterator[tuple[str, str, Hold]]:
