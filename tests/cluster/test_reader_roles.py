@@ -111,7 +111,9 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
                 file.write(f"{role}:file-{name}\n")
         url = made.elasticsearch_url
         lines = [as_applied(one) for one in corpus(PREFIX, 5)]
-        store(url, f"admin:{PASSWORD}", PREFIX, lines)
+        # and another farm's, whose indices begin as ours do: they are nobody's here
+        theirs = [one._replace(id=f"b-{one.id}", place=f"{PREFIX}-b{one.place[len(PREFIX) :]}") for one in lines]
+        store(url, f"admin:{PASSWORD}", PREFIX, [*lines, *theirs])
         yield Secure(url, lines, folder, serve.path)
     finally:
         made.down()

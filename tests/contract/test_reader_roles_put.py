@@ -14,10 +14,12 @@ from typing import Any, Optional
 import pytest
 from click.testing import CliRunner, Result
 
+from builders import job
 from daqsched.cli import main
 from daqsched.logs.reader_roles import MADE_BY, readers
 from daqsched.rights.rules import read
-from daqsched.spec import EMPTY
+from daqsched.spec import EMPTY, Spec
+from served import Serve
 
 RIGHTS = """
 version: 1
@@ -47,6 +49,29 @@ def test_with_the_licence_each_has_a_role_and_without_it_who_reads_all() -> None
     found = readers(read(RIGHTS, "r"), EMPTY, documents=False)
     assert [role.name for role in found.roles] == ["daqsched-boss"]
     assert sum("the daemon searches for him" in one for one in found.left_out) == 3
+
+
+def test_a_role_is_for_our_indices_and_reads_nothing_of_a_former_owner(tmp_path: Path) -> None:
+    """As the daemon that searches for somebody: of a job whose name was another one's, since when it is his."""
+    serve = Serve(tmp_path)
+    try:
+        for number, owner in enumerate(("power", "trigger", "trigger")):
+            serve.client.apply(
+                Spec(jobs=(job("readout", owner=owner), job("hv", owner="trigger"))), str(number), stops=9
+            )
+        since = serve.daemon.ask(lambda engine, now: engine.owned["readout"].since).result(10)
+        file = tmp_path / "rights.yaml"
+        file.write_text('version: 1\nrules: [{to: "unix:eve", role: viewer, owner: trigger, logs: "*"}]\n')
+        said = CliRunner().invoke(
+            main, ["--socket", str(serve.path), "rights", "elasticsearch", str(file), "--document-level"]
+        )
+        (indices,) = json.loads(said.stdout)["roles"]["daqsched-eve"]["indices"]
+        assert indices["names"] == ["/daqsched-logs-(deadletter-)?[0-9]{4}[.][0-9.]+/"]
+        earlier = {"range": {"@timestamp": {"lt": int(since * 1000), "format": "epoch_millis"}}}
+        former = {"bool": {"filter": [{"terms": {"service.name": ["readout"]}}, earlier]}}
+        assert json.dumps({"must_not": [former]}) in json.dumps(indices["query"])
+    finally:
+        serve.close()
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def elasticsearch(
             )
     found_rights = _read(file)
     spec = EMPTY
+    taken: dict[str, float] = {}
     if reader_roles.needs_farm(found_rights):
         client = connect(path)
         mine = client.rights()
@@ -126,10 +127,11 @@ def elasticsearch(
             raise Refused(
                 "FILE names owners or parts, and whose each job is only an admin of the whole farm is told in full"
             )
-        spec = client.revision(0).spec
+        in_force = client.revision(0)
+        spec, taken = in_force.spec, in_force.taken
     if not put:
         index = index or "daqsched-logs"
-        found = reader_roles.readers(found_rights, spec, document_level)
+        found = reader_roles.readers(found_rights, spec, document_level, taken)
         if as_yaml:
             print_json_text("".join(f"{line}\n" for line in reader_roles.yaml(found, index)))
         else:
@@ -142,7 +144,8 @@ def elasticsearch(
 
         elastic, index = client_of(path, {**options, "index": index})
         try:
-            found = reader_roles.readers(found_rights, spec, document_level or security.has_documents(elastic))
+            documents = document_level or security.has_documents(elastic)
+            found = reader_roles.readers(found_rights, spec, documents, taken)
             todo = security.steps(elastic, found, index, passwords_in)
             for step in todo if dry_run else security.take(elastic, todo):
                 mark = "would" if dry_run else "done"

@@ -45,8 +45,9 @@ class ReaderRole(NamedTuple):
     query: Optional[Mapping[str, Any]]
 
     def body(self, prefix: str) -> dict[str, Any]:
-        """As Elasticsearch has it, for the indices ``PREFIX-*``."""
-        indices: dict[str, Any] = {"names": [f"{prefix}-*"], "privileges": ["read", "view_index_metadata"]}
+        """As Elasticsearch has it, for our indices: ``PREFIX-*`` would be ``PREFIX-b-DATE``, too, which are another farm's."""
+        ours = f"/{_literally(prefix)}-(deadletter-)?[0-9]{{4}}[.][0-9.]+/"
+        indices: dict[str, Any] = {"names": [ours], "privileges": ["read", "view_index_metadata"]}
         if self.query is not None:
             indices["query"] = self.query
         return {
@@ -56,6 +57,11 @@ class ReaderRole(NamedTuple):
         }
 
 
+def _literally(text: str) -> str:
+    """As it stands in a regular expression of Lucene's."""
+    return "".join(one if one.isalnum() or one in "-_" else f"\\{one}" for one in text)
+
+
 class Readers(NamedTuple):
     """All roles, and a sentence for whoever has none."""
 
@@ -63,15 +69,16 @@ class Readers(NamedTuple):
     left_out: list[str]
 
 
-def readers(rights: Rights, spec: Spec, documents: bool) -> Readers:
-    """``documents``: the licence has document-level security; ``spec`` says whose each job is."""
+def readers(rights: Rights, spec: Spec, documents: bool, taken: Mapping[str, float] = {}) -> Readers:
+    """``documents``: the licence has document-level security; ``spec`` says whose each job is, ``taken`` since when where its name
+    was another one's (`permitted.filter_of`)."""
     roles: list[ReaderRole] = []
     left_out: list[str] = []
     users: dict[str, str] = {}
     named: dict[str, str] = {}
     for whom, identities, user in _subjects(rights):
         grants = Grants(_careful(rights, all_denies=not user), Principal(whom, frozenset(identities)))
-        query = None if _reads_all(grants) else filter_of(grants, spec)
+        query = None if _reads_all(grants) else filter_of(grants, spec, taken)
         if query == NOTHING:
             continue
         name = f"{PREFIX}{user or whom.replace(':', '-')}"

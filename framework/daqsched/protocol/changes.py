@@ -111,6 +111,8 @@ class RevisionAnswer(msgspec.Struct):
 
     head: RevisionHead
     spec: Spec
+    #: Of the one in force, for who sees all: jobs whose names others had before, and since when they are their owners'.
+    taken: dict[str, float] = {}
 
 
 class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

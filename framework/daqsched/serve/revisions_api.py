@@ -13,6 +13,7 @@ from starlette.routing import Route
 from daqsched.engine.commands import Revision
 from daqsched.engine.engine import Engine
 from daqsched.engine.farm_state import ApplyCounts
+from daqsched.engine.job_owners import taken
 from daqsched.engine.permission import targets_of
 from daqsched.engine.rollout_steps import outcome_of
 from daqsched.errors import UserError
@@ -85,10 +86,11 @@ class RevisionRoutes:
             raise UserError("there is no such revision: `daqsched history` lists them")
         found = await self.found(int(number))
         sees = self._may_see(caller_of(request))
-        head = await self._ask(lambda engine, now: _head(found, engine, sees))
+        head, former = await self._ask(lambda engine, now: (_head(found, engine, sees), taken(engine.owned)))
         sight = await sight_of(request, self._ask)
         head = head if sight is None else sight.head(head)
-        return RevisionAnswer(head, await self.seen_spec(request, found.spec, head.source, sight))
+        former = former if sight is None and not int(number) else {}
+        return RevisionAnswer(head, await self.seen_spec(request, found.spec, head.source, sight), former)
 
     def seen_source(self, request: Request, source: str) -> str:
         """A job file, with what was set of its variables as far as whoever asks may see that."""
