@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -340,6 +341,28 @@ def test_a_message_is_not_taken_for_who_paused_a_rollout_or_why(message: str) ->
         assert rollout.why == f"by {name}{': ' + message if message else ''}"
     world.say(events.RolloutSteered("abort", "bob"))
     assert rollout.why == "by bob" and rollout.state == "aborted"
+
+
+@pytest.mark.parametrize(
+    ("why", "known"),
+    [
+        ("after batch 1, as asked for", ("after batch 1, as asked for", "", True)),
+        ("2 failures; then by bob: beam", ("2 failures", "bob", False)),
+        ("by bob: beam", ("", "bob", False)),
+        ("by alice; then by bob", ("", "bob", False)),
+    ],
+)
+def test_a_pause_that_the_version_before_has_saved_is_known_by_its_sentence(
+    why: str, known: tuple[str, str, bool]
+) -> None:
+    """Which is all that it has."""
+    world = farm()
+    change(world, Strategy(batches=(1,), ready_s=0.0))
+    saved = msgspec.json.decode(msgspec.json.encode(world.engine.rolling.rollout))
+    for field in ("cause", "paused_by", "as_asked"):
+        del saved[field]
+    read = msgspec.convert({**saved, "state": "paused", "why": why}, Rollout)
+    assert (read.cause, read.paused_by, read.as_asked) == known
 
 
 def test_an_abort_leaves_the_rest_behind_until_the_next_apply() -> None:
