@@ -275,7 +275,9 @@ def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> 
     if may:
         say(f"{may} may run{_with_forwarders(answer)}{which}; {look} them.", *([f"{ran}."] if answer.running else []))
     else:
-        say("None may run yet." if not answer.running else f"None was started: {ran}; {look} them.")  # why follows
+        known = any("is not in the farm" not in why for *_, why in answer.waiting)  # else `status` knows none of them
+        none = f"None may run yet{f'; {look} why' if known else ''}."
+        say(none if not answer.running else f"None was started: {ran}; {look} them.")
     show_rejected([*answer.waiting, *answer.rejected])
     if answer.others:
         say(f"`daqsched start --all {shlex.join(select)}` lets run what others have stopped, too.", err=True)
