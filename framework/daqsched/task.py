@@ -41,6 +41,9 @@ ENDED = frozenset(
 )
 
 
+#: Why what was stopped, and has left the farm since then, does not start when it is let run.
+ABSENT = "is not in the farm: it starts when a job file names it again"
+
 _LAUNCHED = re.compile(r"\.([0-9a-f]{9,13})-[0-9a-f]{8}\Z")
 
 

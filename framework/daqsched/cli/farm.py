@@ -265,6 +265,7 @@ def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> 
 
     What waits for a first start by hand begins where its job is named, and not with '*' or @HOST.
     """
+    from daqsched.task import ABSENT
     from daqsched.terminal.rejected import show_rejected
 
     answer = connect(path).start(select, everyones=everyones, anyway=anyway)
@@ -275,7 +276,7 @@ def start(path: Where, select: Sequence[str], everyones: bool, anyway: bool) -> 
     if may:
         say(f"{may} may run{_with_forwarders(answer)}{which}; {look} them.", *([f"{ran}."] if answer.running else []))
     else:
-        known = any("is not in the farm" not in why for *_, why in answer.waiting)  # else `status` knows none of them
+        known = any(why != ABSENT for *_, why in answer.waiting)  # else `status` knows none of them
         none = f"None may run yet{f'; {look} why' if known else ''}."
         say(none if not answer.running else f"None was started: {ran}; {look} them.")
     show_rejected([*answer.waiting, *answer.rejected])

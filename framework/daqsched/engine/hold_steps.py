@@ -24,7 +24,7 @@ from daqsched.errors import Refused
 from daqsched.hosts import fold
 from daqsched.limits import brief
 from daqsched.select import words_for
-from daqsched.task import Hold
+from daqsched.task import ABSENT, Hold
 
 _decode_started = msgspec.msgpack.Decoder(list[Key]).decode
 
@@ -125,7 +125,7 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
     """Let these run again, at once; what somebody else has stopped only where that is said, and what waits for a first start by
     hand only where its job was named. What was stopped and has left the farm since then may run when it is back."""
     nowhere = unplaced_of(farm, event.keys)
-    absent = _absent(farm, event.keys, nowhere)
+    absent = absent_of(farm, event.keys, nowhere)
     touched, gone = desired_of(farm, event.keys, {*nowhere, *absent})
     unnamed = {one for one in event.unnamed if _first_start(farm, one)}
     first = tuple(
@@ -172,7 +172,7 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
     told = [(*instance.key, held_up(farm, instance, TimeFormat(now), stuck)) for instance in touched]
     waiting = [one for one in told if one[2]]
     begins = {*idle, *((job, host) for job, host, _ in waiting)}
-    waiting += [(*key, "is not in the farm: it starts when a job file names it again") for key in absent]
+    waiting += [(*key, ABSENT) for key in absent]
     keys = (*(one.key for one in touched if one.key in begins), *nowhere, *absent)
     return Accepted(
         keys=keys,
@@ -228,7 +228,7 @@ def _apart(
     return free, tuple(mine), tuple(others)
 
 
-def _absent(farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]) -> tuple[Key, ...]:
+def absent_of(farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]) -> tuple[Key, ...]:
     """Those that are not in the farm any more, and were stopped before they left it."""
     return tuple(
         key for key in dict.fromkeys(keys) if key in farm.holds and key not in farm.instances and key not in nowhere

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from daqsched.engine.farm import Farm
+from daqsched.engine.hold_steps import absent_of
+from daqsched.engine.operator_commands import unplaced_of
 from daqsched.hosts import fold
 from daqsched.select import words_for
 from daqsched.spec import Spec
@@ -28,17 +30,14 @@ def stays(farm: Farm, changes: Iterable[Change], then: Spec) -> tuple[tuple[str,
 
 def absent_mark(farm: Farm) -> str:
     """What was stopped by hand and is not in the farm any more, as one sentence; empty: nothing is."""
-    if not farm.holds:
-        return ""
-    unplaced = {(job.name, "") for job in farm.unplaced()}
-    absent = [(key, hold) for key, hold in farm.holds.items() if key not in farm.instances and key not in unplaced]
+    absent = absent_of(farm, farm.holds, unplaced_of(farm, farm.holds)) if farm.holds else ()
     if not absent:
         return ""
-    (job, host), hold = absent[0]
+    called, hold = "@".join(filter(None, absent[0])), farm.holds[absent[0]]
     more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
-    words = words_for(key for key, _ in absent)
+    words = words_for(absent)
     return (
-        f"{'@'.join(filter(None, (job, host)))} {hold}{more}, and is not in the farm: it stays stopped when it is back, unless "
+        f"{called} {hold}{more}, and is not in the farm: it stays stopped when it is back, unless "
         f"`daqsched start --all {words}` says otherwise"
     )
 
