@@ -132,7 +132,7 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
 def ensure_part(old: Spec, file: Spec, only: Collection[str] = (), seen: Optional[Spec] = None) -> None:
     """Raise `UserError` where a file without jobs is of a part that has none: it would stop nothing, and another was meant.
 
-    ``seen``: what of the farm whoever asks may see, where that is not all.
+    ``seen``: what of the farm whoever asks may see, where that is not all; the error is then of nothing else.
     """
     there = {job.part for job in (old if seen is None else seen).jobs}
     if file.jobs or only or not old.jobs or file.part in there:
@@ -141,9 +141,11 @@ def ensure_part(old: Spec, file: Spec, only: Collection[str] = (), seen: Optiona
     parts = some(list(map(farm_parts.words, sorted(there))))
     meant = f": there {'is' if len(there) == 1 else 'are'} {parts}" if there else ""
     meant = f": did you mean {near}?" if near else meant
-    # not by its name where that may be hidden: the sentence would be unsaid, which tells that it is there
-    whose = farm_parts.words(file.part) if seen is None else "the file's part"
-    raise UserError(f"there are no jobs of {whose}, and a file without jobs would stop nothing{meant}")
+    error = UserError(
+        f"there are no jobs of {farm_parts.words(file.part)}, and a file without jobs would stop nothing{meant}"
+    )
+    error.of_request = seen is not None
+    raise error
 
 
 def way_of(said: Optional[Strategy], spec: Spec) -> Optional[Strategy]:

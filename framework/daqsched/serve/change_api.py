@@ -244,7 +244,7 @@ class ChangeRoutes:
         return revision.spec.source if revision is not None else ""
 
 
-def _in_force(engine: Engine, now: float = 0.0) -> Spec:
+def _in_force(engine: Engine, now: float) -> Spec:
     return engine.revision.spec if engine.revision is not None else EMPTY
 
 
