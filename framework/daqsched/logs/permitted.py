@@ -216,15 +216,16 @@ def _regular(text: str) -> str:
             inner = text[at:end]
             # names are of these letters; what else the class may hold stands in it
             letters = dict.fromkeys([*map(chr, range(0x21, 0x7F)), *inner])
-            each = [_escaped(one) for one in letters if fits(one, f"[{inner}]")]
+            each = [escaped(one) for one in letters if fits(one, f"[{inner}]")]
             found.append(f"[{''.join(each)}]" if each else "\uffff")
             at = end + 1
         else:
-            found.append(".*" if letter == "*" else "." if letter == "?" else _escaped(letter))
+            found.append(".*" if letter == "*" else "." if letter == "?" else escaped(letter))
     return "".join(found)
 
 
-def _escaped(letter: str) -> str:
+def escaped(letter: str) -> str:
+    """As it stands in a regular expression of Lucene's, also within a class of letters."""
     return letter if letter.isalnum() or letter in "_ " else f"\\{letter}"
 
 

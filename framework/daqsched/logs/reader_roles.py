@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Optional
 from msgspec.structs import replace
 
 from daqsched.limits import shown
-from daqsched.logs.permitted import NOTHING, filter_of
+from daqsched.logs.permitted import NOTHING, escaped, filter_of
 from daqsched.rights.grants import Grants
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import KNOWN, Rights, words_of
@@ -46,7 +46,8 @@ class ReaderRole(NamedTuple):
 
     def body(self, prefix: str) -> dict[str, Any]:
         """As Elasticsearch has it, for our indices: ``PREFIX-*`` would be ``PREFIX-b-DATE``, too, which are another farm's."""
-        ours = f"/{_literally(prefix)}-(deadletter-)?[0-9]{{4}}[.][0-9.]+/"
+        name = "-".join("".join(map(escaped, word)) for word in prefix.split("-"))
+        ours = f"/{name}-(deadletter-)?[0-9]{{4}}[.][0-9.]+/"
         indices: dict[str, Any] = {"names": [ours], "privileges": ["read", "view_index_metadata"]}
         if self.query is not None:
             indices["query"] = self.query
@@ -55,11 +56,6 @@ class ReaderRole(NamedTuple):
             "indices": [indices],
             "metadata": {"made_by": MADE_BY, "index": prefix, "whom": self.whom},
         }
-
-
-def _literally(text: str) -> str:
-    """As it stands in a regular expression of Lucene's."""
-    return "".join(one if one.isalnum() or one in "-_" else f"\\{one}" for one in text)
 
 
 class Readers(NamedTuple):
