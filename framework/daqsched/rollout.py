@@ -112,7 +112,8 @@ class Rollout(msgspec.Struct):
 
     def __post_init__(self) -> None:
         if self.state == "paused" and not self.cause and not self.paused_by:  # of 0.1, which had the sentence alone
-            first, last = self.why.split("; then ")[0], self.why.split("; then ")[-1]
+            said = self.why.split("; then ")
+            first, last = said[0], said[-1]
             self.cause = "" if first.startswith("by ") else first
             self.paused_by = last[len("by ") :].partition(": ")[0] if last.startswith("by ") else ""
             self.as_asked = last.endswith(", as asked for")

@@ -86,10 +86,10 @@ class RevisionRoutes:
             raise UserError("there is no such revision: `daqsched history` lists them")
         found = await self.found(int(number))
         sees = self._may_see(caller_of(request))
-        head, former = await self._ask(lambda engine, now: (_head(found, engine, sees), taken(engine.owned)))
+        head, owned = await self._ask(lambda engine, now: (_head(found, engine, sees), engine.owned))
         sight = await sight_of(request, self._ask)
         head = head if sight is None else sight.head(head)
-        former = former if sight is None and not int(number) else {}
+        former = taken(owned) if sight is None and not int(number) else {}
         return RevisionAnswer(head, await self.seen_spec(request, found.spec, head.source, sight), former)
 
     def seen_source(self, request: Request, source: str) -> str:
