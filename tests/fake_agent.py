@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
@@ -291,10 +291,11 @@ def outcome(agent: FakeAgent, id: str = "o1", limit_s: float = 30.0) -> Done:
 Start = Callable[..., ExecutorUnderTest]
 
 
-def processes_of(executor: ExecutorUnderTest, copiers: Collection[int] = ()) -> list[int]:
-    """Living processes of the executor's job: all that have its sandbox as folder, but for executor, warden and relay. ``copiers``:
-    relay processes that there were, in whose sessions a ``cat`` may run at their end."""
+def processes_of(executor: ExecutorUnderTest) -> list[int]:
+    """Living processes of the executor's job: all that have its sandbox as folder, but for executor, warden, relay processes and
+    what these end with (timeout, cat), which hold a file of the sandbox where no program of a job has one."""
     found = []
+    output = executor.sandbox / "stdout"
     own = [executor.process.pid] if executor.process.poll() is None else []
     try:
         own.append(executor.pid)
@@ -303,11 +304,19 @@ def processes_of(executor: ExecutorUnderTest, copiers: Collection[int] = ()) -> 
     for name in os.listdir("/proc"):
         try:
             ours = name.isdigit() and Path(os.readlink(f"/proc/{name}/cwd")) == executor.sandbox
-            if ours and Path(f"/proc/{name}/comm").read_text() != f"{RELAY}\n" and os.getsid(int(name)) not in copiers:
+            if ours and Path(f"/proc/{name}/comm").read_text() != f"{RELAY}\n" and not _is_copied_to(output, name):
                 found.append(int(name))
         except OSError:
             continue
     return [pid for pid in found if pid not in own and alive(pid)]
+
+
+def _is_copied_to(output: Path, pid: str) -> bool:
+    """Whether it is of a relay process, whose script has the program's output as 5."""
+    try:
+        return Path(os.readlink(f"/proc/{pid}/fd/5")) == output
+    except FileNotFoundError:
+        return False
 
 
 def relays(executor: ExecutorUnderTest) -> list[int]:

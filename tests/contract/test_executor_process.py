@@ -25,7 +25,7 @@ from daqsched_executor.life.events import Died, Event, Started, TreeGone
 from daqsched_executor.machine.kernel import Kernel, ProcessEntry
 from daqsched_executor.machine.process import Program
 from daqsched_executor.run.streams import Registered
-from fake_agent import FakeAgent, Start, processes_of, relays, report_of
+from fake_agent import FakeAgent, Start, processes_of, report_of
 from hanging_mount import HangingMount
 from waiting import alive, until
 
@@ -202,10 +202,9 @@ time.sleep(1000)
 """
         executor = start(*python(text), stop=Stop("TERM", 0.1))
         until((executor.sandbox / "ready").exists, "hoppers")
-        copiers = relays(executor)
         agent.kill("readout@hlt01.1")
         agent.wait_update("TASK_KILLED")
-        assert processes_of(executor, copiers) == []
+        assert processes_of(executor) == []
 
 
 #: A helper in a session of its own, whose first thread ends while another one works: stat(5) calls it a zombie.

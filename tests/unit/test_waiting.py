@@ -89,7 +89,7 @@ def test_who_waited_for_a_rollout_that_went_back_is_told_where_to_and_how_far_th
 
 def test_a_pause_that_was_asked_for_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     """Not everything runs, so the exit status is 4 all the same."""
-    paused = replace(BACK, state="paused", why="after batch 1, as asked for")
+    paused = replace(BACK, state="paused", why="after batch 1, as asked for", as_asked=True)
     assert applied(paused, paused, capsys) == (
         4,
         "Rollout 3 of revision 7 is paused in batch 1 of 4 (2 of 9 instances changed), after batch 1, as asked for; `daqsched "
