@@ -84,6 +84,7 @@ REQUESTS: dict[str, Any] = {
     "plan": protocol.PlanRequest(spec(), ["readout"], WAY),
     "apply": protocol.ApplyRequest(spec(), "why", False, ["readout"], WAY, "abc"),
     "set": protocol.SetRequest(["version=r2"], "-", "why", "abc"),
+    "plan/hidden": protocol.HideRequest(spec()),
     "choices/plan": protocol.SetRequest(["version=r2"], "-"),
     "rollback": protocol.RollbackRequest(1, "why", WAY),
     "rollout": protocol.SteerRequest("pause", "why"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from pathlib import Path
 from typing import Callable, Optional
 
 from daqsched.client import Client
-from daqsched.engine import commands
+from daqsched.engine import commands, events
+from daqsched.engine.credential_steps import KEY_BYTES
 from daqsched.errors import DaqschedError, Deposed
 from daqsched.mesos.agents import Agents
 from daqsched.rollout import Rollout
@@ -63,6 +65,7 @@ class Serve:
         # SQLite wants one thread from its opening to its end, as the daemon's main thread does
         store = self.store = SqliteStore(self._folder / "state")
         self.daemon = Daemon(store, lambda spec: spec)
+        self.daemon.put(events.SessionKeyMade(secrets.token_bytes(KEY_BYTES)))  # as of a term
         self.began.set()
         try:
             self.daemon.run(self.edge)

@@ -13,8 +13,6 @@ import pytest
 
 from daqsched.authority import KeyPair, make_authority, make_certificate
 from daqsched.client import Client
-from daqsched.engine import events
-from daqsched.engine.credential_steps import KEY_BYTES
 from daqsched.passwords import Passwords
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.audit import Audit
@@ -79,13 +77,13 @@ class WebServe:
         self.folder = folder
         self.ca, self.certificate, self.key = files(folder)
         self.serve = Serve(folder, account=account)
+        self.serve.settle()  # its key is there
         (folder / "rights.yaml").write_text(rules)
         self.rights = RightsInForce(folder / "rights.yaml", look_s=0.02)
         self.web = WebCertificate(self.certificate, self.key, look_s=0.02)
         engine = self.serve.daemon.engine
         self.passwords = Passwords(passwords) if passwords is not None else None
         self.authentication = Authentication(engine.credentials, passwords=self.passwords, provider=provider)
-        self.serve.daemon.put(events.SessionKeyMade(b"k" * KEY_BYTES))
         self.serve.daemon.subscribers.append(lambda changes: self.authentication.renew(engine.credentials))
         self.audit = Audit(folder / "audit.ndjson")
         accounts = Accounts(lambda uid: "root", lambda uid: ())

@@ -189,6 +189,18 @@ class Client:
     def revision(self, number: int) -> protocol.RevisionAnswer:
         return self._daemon.get(f"/revisions/{number}", protocol.RevisionAnswer)
 
+    def hidden(self, spec: Spec) -> Spec:
+        """With its values of environment variables hidden as the daemon hides those of a revision."""
+        try:
+            return self._daemon.post("/plan/hidden", protocol.HideRequest(spec), protocol.HiddenAnswer).spec
+        except UserError as error:
+            if "/plan/hidden" not in str(error):
+                raise
+            raise UserError(
+                "this daemon is older than this command and can't say whether hidden values differ: bring it up to date, or ask "
+                "for `daqsched plan`"
+            ) from error
+
     def rollback(
         self,
         number: int,

@@ -1,8 +1,12 @@
-"""Digests of a spec and of its jobs: whether two are the same, and what a change of one does to programs that run."""
+"""Digests of a spec and of its jobs: whether two are the same, and what a change of one does to programs that run.
+
+None of them leaves the daemon: what people are told in their place is made with the farm's key (`told`).
+"""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import replace as dataclass_replace
 from typing import Callable
 
@@ -18,6 +22,17 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 def digest(spec: Spec) -> str:
     """Twelve hexadecimal digits that differ when anything that matters does."""
     return _digest(encode(structs.replace(spec, source="")))
+
+
+def told(key: bytes, digest: str) -> str:
+    """Its name for people, the same for as long as the farm has that key. Without the key nobody can say which contents it is of,
+    as by the digest itself could whoever guesses what is hidden from him. No key: as it is."""
+    return signature(key, "digest", digest)[:12] if key and digest else digest
+
+
+def signature(key: bytes, what: str, text: str) -> str:
+    """By that key, for this use of it."""
+    return hmac.new(key, f"{what}\0{text}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
 def run_digest(job: JobSpec, host: str = "") -> str:

@@ -159,6 +159,13 @@ _ALL = (
         protocol.PlanRequest,
         Plan,
     ),
+    _ask(
+        "/plan/hidden",
+        "see",
+        "a spec with its values of `env` hidden as in `/revisions`, to be compared with what is hidden there",
+        protocol.HideRequest,
+        protocol.HiddenAnswer,
+    ),
     _change(
         "/preflight",
         "preflight account",

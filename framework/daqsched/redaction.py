@@ -1,19 +1,19 @@
 """What a job file carries for its programs alone: values of environment variables may be secrets, and are not shown.
 
-In their place stands a mark that differs where they do. It tells who guesses the value whether the guess is right, so a
-secret belongs into a file on the machine, of which the job names the path.
+In their place stands a mark that differs where they do, of one name in one job. It is made with a key that whoever is shown it
+does not have: who guesses the value does not learn of it whether the guess is right.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Callable
 
 from msgspec import structs
 
+from daqsched.digests import signature
 from daqsched.spec import JobSpec, Spec
 
 _MARK = re.compile(r"\(hidden [0-9a-f]{6}\)\Z")
@@ -28,21 +28,22 @@ SHORTEST = 6
 WHY = "values of environment variables are hidden: root and the account of `daqsched serve` alone are told them"
 
 
-def mark(name: str, value: str) -> str:
+def mark(key: bytes, job: str, name: str, value: str) -> str:
     """``(hidden 3f2a9c)``; a mark stays as it is."""
     if _MARK.match(value):
         return value
-    return f"(hidden {hashlib.sha256(f'{name}={value}'.encode('utf-8', 'surrogatepass')).hexdigest()[:6]})"
+    text = f"{job}\0{name}\0{value}"
+    return f"(hidden {signature(key, 'hidden', text)[:6]})"
 
 
-def marks(env: Mapping[str, str]) -> dict[str, str]:
-    """The names with a mark each."""
-    return {name: mark(name, value) for name, value in env.items()}
+def marks(key: bytes, job: JobSpec) -> dict[str, str]:
+    """The names of its environment with a mark each."""
+    return {name: mark(key, job.name, name, value) for name, value in job.env.items()}
 
 
-def veiled(spec: Spec, told: Callable[[JobSpec], bool] = lambda job: False) -> Spec:
+def veiled(spec: Spec, key: bytes, told: Callable[[JobSpec], bool] = lambda job: False) -> Spec:
     """The same without the values of the file's variables (``--set``) and of environment variables, but of those ``told``."""
-    jobs, variants = _veiled(spec.jobs, told), _veiled(spec.variants, told)
+    jobs, variants = _veiled(spec.jobs, key, told), _veiled(spec.variants, key, told)
     return structs.replace(spec, jobs=jobs, variants=variants, source=veiled_source(spec.source))
 
 
@@ -51,8 +52,8 @@ def veiled_source(source: str) -> str:
     return _SETTING.sub(r"\1...", source)
 
 
-def _veiled(jobs: tuple[JobSpec, ...], told: Callable[[JobSpec], bool]) -> tuple[JobSpec, ...]:
-    return tuple(structs.replace(job, env=marks(job.env)) if job.env and not told(job) else job for job in jobs)
+def _veiled(jobs: tuple[JobSpec, ...], key: bytes, told: Callable[[JobSpec], bool]) -> tuple[JobSpec, ...]:
+    return tuple(structs.replace(job, env=marks(key, job)) if job.env and not told(job) else job for job in jobs)
 
 
 def scrubber(specs: Iterable[Spec]) -> Callable[[str], str]:

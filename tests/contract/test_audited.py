@@ -186,7 +186,7 @@ def test_every_change_is_noted_before_its_answer(serve: Serve) -> None:
     client, after = serve.client, serve.after
     serve.daemon.put(events.Registered("fw", "m:5050"))
     spec = Spec(jobs=(job(actions={"dump": ("/bin/true",)}),))
-    name = digest(spec)
+    name = serve.daemon.engine.told(digest(spec))
     first = {"operation": "apply", "digest": name, "message": "first", "revision": 1}
     assert after(lambda: client.apply(spec, "first")) == first
     second = Spec(jobs=(*spec.jobs, job("second")))

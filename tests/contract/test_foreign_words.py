@@ -57,6 +57,7 @@ ANSWERS: dict[str, Any] = {
     "GET /control|POST /(take|give)": ControlAnswer,
     "POST /propose|GET /proposals/.*": ProposalAnswer,
     "GET /proposals|POST /(reject|withdraw)": ProposalsAnswer,
+    "POST /plan/hidden": protocol.HiddenAnswer,
     "POST /lines": protocol.LinesAnswer,
     "POST /lines/count": protocol.CountLinesAnswer,
     "POST /lines/context": protocol.LinesContextAnswer,

@@ -62,6 +62,7 @@ ROUTES: dict[tuple[str, str], Optional[Role]] = {
     ("GET", "proposals/{number}"): Role.viewer,
     ("GET", "preflight/{id}"): Role.viewer,
     ("POST", "plan"): Role.viewer,
+    ("POST", "plan/hidden"): Role.viewer,
     ("GET", "choices"): Role.viewer,
     ("POST", "choices/plan"): Role.viewer,
     **dict.fromkeys(

@@ -135,7 +135,7 @@ def test_every_verb_and_every_operation_is_in_the_matrix() -> None:
     } | {("POST", path) for path in ("/rollback", "/restart", "/sandboxes")}  # fmt: skip
     alike |= {("POST", path) for path in "/approve /reject /withdraw /give /set".split()}  # test_rights_steps.py
     alike |= {("GET", path) for path in "/proposals /proposals/{number} /control /choices".split()}
-    alike |= {("POST", "/choices/plan"), ("GET", "/events")}
+    alike |= {("POST", "/choices/plan"), ("POST", "/plan/hidden"), ("GET", "/events")}
     alike |= {("POST", f"/consoles/{{id}}/{one}") for one in ("read", "keys", "leave")}  # of who is attached
     alike |= {("POST", path) for _, path in OPERATIONS if path.startswith("/lines")}
     anybody = {key for key, one in OPERATIONS.items() if not one.takes}

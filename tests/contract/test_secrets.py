@@ -50,6 +50,7 @@ class Asked:
 
     def __init__(self, serve: Serve, folder: Path) -> None:
         self.path = folder / "strangers"
+        self.key = serve.daemon.engine.credentials.session_key
         api = Api(serve.daemon, lambda one: one, "", "", may_see=lambda caller: False)
         api.looks.chronicle = self.chronicle = Chronicle(folder / "chronicle.sqlite", 1.0)
         engine = serve.daemon.engine
@@ -122,11 +123,14 @@ def test_no_route_tells_a_stranger(strangers: Asked, caplog: pytest.LogCaptureFi
 
 def test_names_are_shown_and_a_mark_that_differs_where_they_do(strangers: Asked) -> None:
     """So that a crew sees that something changed."""
+    key = strangers.key
     (told,) = json.loads(strangers.http.get("/v1/revisions/1").content)["spec"]["jobs"]
-    assert told["env"] == {"TOKEN": mark("TOKEN", CANARY), "PLAIN": mark("PLAIN", "x")}
+    assert told["env"] == {"TOKEN": mark(key, "readout", "TOKEN", CANARY), "PLAIN": mark(key, "readout", "PLAIN", "x")}
     body = msgspec.structs.replace(REQUESTS["plan"], spec=spec(NEW), only=[], strategy=None)
     plan = json.loads(strangers.http.post("/v1/plan", content=msgspec.json.encode(body)).content)
-    assert plan["changes"][0]["why"] == [f"env.TOKEN {mark('TOKEN', CANARY)} -> {mark('TOKEN', NEW)}"]
+    assert plan["changes"][0]["why"] == [
+        f"env.TOKEN {mark(key, 'readout', 'TOKEN', CANARY)} -> {mark(key, 'readout', 'TOKEN', NEW)}"
+    ]
 
 
 def test_the_daemons_own_account_is_told_all(serve: Serve) -> None:
@@ -170,8 +174,10 @@ def test_no_command_tells_a_stranger(serve: Serve, strangers: Asked, tmp_path: P
 
 def test_a_veil_over_a_veil_changes_nothing() -> None:
     """What was hidden by the daemon is compared with what its caller knows."""
-    once = veiled(spec(CANARY))
-    assert veiled(once) == once and once.source == "jobs.py --set token=... --set a=..."
+    once = veiled(spec(CANARY), b"k")
+    assert (
+        veiled(once, b"k") == veiled(once, b"another") == once and once.source == "jobs.py --set token=... --set a=..."
+    )
     assert CANARY not in str(once)
 
 

@@ -29,7 +29,7 @@ CHANGES: list[tuple[Fields, Fields, tuple[str, ...], str]] = [
     (
         {"env": {"A": "1", "B": "2"}},
         {"env": {"B": "3"}},
-        ("env.A (hidden f1d316) -> none", "env.B (hidden 0bb52b) -> (hidden b905cf)"),
+        ("env.A (hidden 500c57) -> none", "env.B (hidden 551c80) -> (hidden 995afb)"),
         "restart",
     ),
     (

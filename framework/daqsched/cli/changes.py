@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import sys
 import time
@@ -68,14 +69,18 @@ def diff(path: Where, a: str, b: str, part: Optional[str], as_json: bool) -> Non
     Ends with status 6 where there is a difference, 0 where there is none.
     """
     from daqsched import farm_parts
-    from daqsched.redaction import veiled
+    from daqsched.redaction import hides, veiled
     from daqsched.terminal import show_changes
     from daqsched.views.plan import plan
 
     client = connect(path)
-    # what one of them may hide is compared by its mark
     words = (a, b or "0") if b or is_revision(a) else ("0", a)
-    old, new = (veiled(spec_of(lambda: client, word)) for word in words)
+    told = [spec_of(lambda: client, word) for word in words]
+    # what one of them hides is compared by its mark, which the daemon alone can make
+    if any(hides(job) for spec in told for job in (*spec.jobs, *spec.variants)):
+        told = list(map(client.hidden, told))
+    key = secrets.token_bytes(16)
+    old, new = (veiled(spec, key) for spec in told)
     if part is not None or not all(map(is_revision, words)):
         # a job file is of a part, and of all else says nothing
         files = [spec.part for spec, word in zip((old, new), words) if not is_revision(word)]

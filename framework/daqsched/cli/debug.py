@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import subprocess
 import sys
 import threading
@@ -122,7 +123,7 @@ class _Collecting:
         self.bundle.scrub = scrubber(one.spec for one in specs if one is not None)
         self._json("history.json", [msgspec.structs.replace(one, source=veiled_source(one.source)) for one in heads])
         if specs and specs[0] is not None:
-            self._json("configuration.json", veiled(specs[0].spec))
+            self._json("configuration.json", veiled(specs[0].spec, secrets.token_bytes(16)))
         why = self._ask("why.json", lambda: client.why((), MOST_TOLD))
         self._json("why.json", why)
         self._troubled = [(one.job, one.host) for one in why.stories if one.host] if why is not None else []

@@ -37,7 +37,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     if merged is None:
         number = before.number if before is not None else 0
         choice_steps.keep(farm, choice_steps.of_apply(farm, event, number))
-        return Accepted(revision=number, digest=before.digest if before is not None else digest(EMPTY))
+        return Accepted(revision=number, digest=farm.told(before.digest if before is not None else digest(EMPTY)))
     old = before.spec if before is not None else EMPTY
     part = _part_of(event, old)
     change = _Change(farm, event, merged, now)
@@ -53,7 +53,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
         farm.part_of(number, part)
     choice_steps.keep(farm, choice_steps.of_apply(farm, event, number))
     farm.note(
-        f"revision {number} ({farm.revision.digest}) applied by {event.user}{words}{f' of part {part}' if part else ''}"
+        f"revision {number} ({farm.told(asked_for)}) applied by {event.user}{words}{f' of part {part}' if part else ''}"
     )
     if takes_over:
         rollout_steps.end(farm, "aborted", f"by revision {number}", now, replaced_by=number)
@@ -67,7 +67,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     rollout = farm.rolling.active
     return Accepted(
         revision=number,
-        digest=farm.revision.digest,
+        digest=farm.told(asked_for),
         rollout=rollout.number if rollout is not None and change.pending else 0,
         stops=counts.stops,
         restarts=counts.restarts,
@@ -102,7 +102,7 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
     """What the apply comes to, None where that is nothing; raises why it is refused. Changes nothing itself."""
     before = farm.revision
     there = before.digest if before is not None else digest(EMPTY)
-    _look_at_base(before, there, event.base)
+    _look_at_base(before, farm.told(there), event.base)
     old = before.spec if before is not None else EMPTY
     part = _part_of(event, old)
     if not event.back and current(farm.choices, part) is None:

@@ -47,7 +47,7 @@ def revoked(farm: Farm, event: events.TokenRevoked, now: float) -> Accepted:
 
 
 def key_made(farm: Farm, event: events.SessionKeyMade, now: float) -> Optional[Accepted]:
-    """The first one stays: another would end all sessions."""
+    """The first one stays: another would end all sessions, and no digest would be what people were told."""
     if len(event.key) < KEY_BYTES:
         raise UserError(f"a key has at least {KEY_BYTES} bytes")
     if not farm.credentials.session_key:

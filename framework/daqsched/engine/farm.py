@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from typing import Iterator, Optional
 
+from daqsched import digests
 from daqsched.engine import commands
 from daqsched.engine.commands import HOLDS, PARTS, STARTED
 from daqsched.engine.desired_spec import DesiredSpec
@@ -52,6 +53,10 @@ class Farm(FarmState):
     def set_desired(self, spec: Spec) -> None:
         """Take this spec for what is desired, as the instances will be."""
         self.desired = DesiredSpec(self.complete(spec))
+
+    def told(self, digest: str) -> str:
+        """What people are told in the place of a digest, and say where they mean it."""
+        return digests.told(self.credentials.session_key, digest)
 
     def part_of(self, number: int, part: str) -> None:
         """The revision of that number is of this part."""

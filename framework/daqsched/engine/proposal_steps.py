@@ -79,9 +79,9 @@ def as_apply(one: Proposal, event: events.ProposalApproved) -> events.JobsApplie
 def approved(farm: Farm, event: events.ProposalApproved, now: float) -> Accepted:
     """It is applied, in the name of whoever approved it."""
     one = found(farm.proposals, event.number, now)
-    if event.digest != one.digest:
+    if event.digest != farm.told(one.digest):
         raise PreconditionFailed(
-            f"proposal {one.number} is {one.digest}, and not {event.digest}: `daqsched proposals {one.number}` shows it"
+            f"proposal {one.number} is {farm.told(one.digest)}, and not {event.digest}: `daqsched proposals {one.number}` shows it"
         )
     if not event.base:
         raise UserError("say for which state of the farm: the plan's digest of what is in force")

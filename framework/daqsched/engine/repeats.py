@@ -54,7 +54,7 @@ def ensure(farm: Farm, terms: Terms, now: float) -> None:
     if not terms.only_for:
         return
     last = farm.revision
-    there = last.digest if last is not None else digest(EMPTY)
+    there = farm.told(last.digest if last is not None else digest(EMPTY))
     if there not in terms.only_for:
         since = f", since revision {last.number} by {last.user}" if last is not None else ""
         raise PreconditionFailed(

@@ -19,10 +19,10 @@ _NONE = "none"
 _COMMANDS = frozenset(["command", "stop.before", "stop.after"])
 
 
-def differences(old: JobSpec, new: JobSpec) -> tuple[str, ...]:
+def differences(old: JobSpec, new: JobSpec, key: bytes = b"") -> tuple[str, ...]:
     """Each field that differs, hosts apart, as ``field old -> new``: ``restart.cap_s 60 -> 30``; of the
     environment that it differs, see `redaction`."""
-    were, are = (dict(described(structs.replace(job, env=marks(job.env)))) for job in (old, new))
+    were, are = (dict(described(structs.replace(job, env=marks(key, job)))) for job in (old, new))
     return tuple(
         f"{word} {were.get(word, _NONE)} -> {are.get(word, _NONE)}"
         for word in {**were, **are}

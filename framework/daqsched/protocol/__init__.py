@@ -81,6 +81,12 @@ from daqsched.protocol.changes import (
     ApplyRequest as ApplyRequest,
 )
 from daqsched.protocol.changes import (
+    HiddenAnswer as HiddenAnswer,
+)
+from daqsched.protocol.changes import (
+    HideRequest as HideRequest,
+)
+from daqsched.protocol.changes import (
     HistoryAnswer as HistoryAnswer,
 )
 from daqsched.protocol.changes import (

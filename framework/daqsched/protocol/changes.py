@@ -115,6 +115,19 @@ class RevisionAnswer(msgspec.Struct):
     taken: dict[str, float] = {}
 
 
+class HideRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """POST /v1/plan/hidden -> `HiddenAnswer`."""
+
+    spec: Spec
+
+
+class HiddenAnswer(msgspec.Struct):
+    """The same with values of environment variables hidden (`redaction`), as whoever may not see them is told a revision: where
+    they differ from what is told there can be seen by that."""
+
+    spec: Spec
+
+
 class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """POST /v1/rollback -> `Applied`: what a revision said is applied anew."""
 

@@ -64,7 +64,7 @@ class Credentials(msgspec.Struct, frozen=True):
     """All that is saved about callers over the network."""
 
     tokens: tuple[Token, ...] = ()
-    #: Signs sessions; empty: there is none yet.
+    #: Signs sessions, and what people are told of digests (`digests.signature`); empty: there is none yet.
     session_key: bytes = b""
     #: Sessions that were logged out, and when they would have ended.
     logged_out: Mapping[str, float] = {}

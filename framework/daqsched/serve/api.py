@@ -131,7 +131,7 @@ class Api:
             ],
             exception_handlers={HTTPException: no_such_thing},
         )
-        self.app.state.repeats = Repeats()
+        self.app.state.repeats, self.app.state.told = Repeats(), daemon.engine.told
         self.app.router.redirect_slashes = False  # to whatever the Host header says
 
     # ------------------------------------------------------------------ routes

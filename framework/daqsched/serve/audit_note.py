@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import msgspec
 from starlette.requests import Request
@@ -76,7 +76,7 @@ async def note(request: Request, result: str, why: str = "", found: Any = None, 
 
     # a thread of its own: whatever else takes long on others holds no change up, nor a refusal
     if isinstance(getattr(body, "spec", None), Spec):
-        asked = await asyncio.to_thread(_asked, body)
+        asked = await asyncio.to_thread(_asked, body, request.app.state.told)
     else:
         asked = _asked(body)
 
@@ -96,7 +96,7 @@ def known_as(grants: Optional[Grants]) -> Sequence[str]:
     return grants.known_as if grants is not None else ()
 
 
-def _asked(body: Any) -> dict[str, Any]:
+def _asked(body: Any, told: Callable[[str], str] = str) -> dict[str, Any]:
     """What is worth knowing of a request: all but specs, of which there is the digest, and what was not said."""
     if not isinstance(body, msgspec.Struct):
         return {}
@@ -104,7 +104,7 @@ def _asked(body: Any) -> dict[str, Any]:
     for field in body.__struct_fields__:
         value = getattr(body, field)
         if value and field not in LEFT_OUT:
-            found[NAMES.get(field, field)] = digest(value) if isinstance(value, Spec) else value
+            found[NAMES.get(field, field)] = told(digest(value)) if isinstance(value, Spec) else value
         if isinstance(value, Spec) and value.part:
             found["part"] = value.part
     return found

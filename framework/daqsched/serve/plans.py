@@ -14,7 +14,7 @@ from daqsched.choices import check as check_choices
 from daqsched.choices import ensure as ensure_choice
 from daqsched.choices import words_of as words_of_choice
 from daqsched.confirm import EndCount
-from daqsched.digests import digest
+from daqsched.digests import digest, told
 from daqsched.engine import permission
 from daqsched.engine.applying import way_of
 from daqsched.engine.confirming import end_count
@@ -130,9 +130,9 @@ class Plans:
             for part, choices in (sent or {}).items():
                 _check_choices(farm_parts.of_part(change.spec, part), choices, known, deadline)
             complete = self._complete(change.spec)
-            found = plan(known.spec, complete, known.hosts_of, known.behind, change.jobs)
+            found = plan(known.spec, complete, known.hosts_of, known.behind, change.jobs, known.key)
             # the digests are those of the crews' own files, not of what the framework adds to them
-            found = msgspec.structs.replace(found, digest=digest(change.spec), base=known.base)
+            found = msgspec.structs.replace(found, digest=told(known.key, digest(change.spec)), base=known.base)
             found = msgspec.structs.replace(
                 found, parts=farm_parts.others(known.applied, spec, change.spec) if not scope.everyones else ""
             )

@@ -140,7 +140,7 @@ class ProposalRoutes:
 
         def work() -> ProposalsAnswer:
             waiting = [
-                _head(one, sight, self._revisions.seen_source(request, one.spec.source))
+                self._head(one, sight, self._revisions.seen_source(request, one.spec.source))
                 for one in kept.waiting
                 if one.until > now and _shown(one, sight, mine)
             ]
@@ -172,7 +172,15 @@ class ProposalRoutes:
         sight = await sight_of(request, self._ask)
         source = self._revisions.seen_source(request, one.spec.source)
         spec = await self._revisions.seen_spec(request, farm_parts.as_farm(one.spec), source, sight)
-        return ProposalAnswer(_head(one, sight, source), plan, spec)
+        return ProposalAnswer(self._head(one, sight, source), plan, spec)
+
+    def _head(self, one: Proposal, sight: Optional[Sight], source: str) -> ProposalHead:
+        """As who asks is told of it."""
+        head = replace(head_of(one), source=source, digest=self._daemon.engine.told(one.digest))
+        if sight is None:
+            return head
+        then = [job.name for job in farm_parts.as_farm(one.spec).jobs if not sight.sees_then(job.name, job)]
+        return replace(head, only=sight.words(head.only, then), take=sight.words(head.take, then))
 
 
 def _shown(one: Proposal, sight: Optional[Sight], mine: tuple[str, ...]) -> bool:
@@ -190,12 +198,3 @@ def _is_told(one: EndedProposal, sight: Optional[Sight], mine: tuple[str, ...]) 
     if sight is None or not set(one.known_as).isdisjoint(mine):
         return True
     return not sight.hides_part(one.part) and (not one.jobs or any(map(sight.sees_some, one.jobs)))
-
-
-def _head(one: Proposal, sight: Optional[Sight], source: str) -> ProposalHead:
-    """As who asks is told of it."""
-    head = replace(head_of(one), source=source)
-    if sight is None:
-        return head
-    then = [job.name for job in farm_parts.as_farm(one.spec).jobs if not sight.sees_then(job.name, job)]
-    return replace(head, only=sight.words(head.only, then), take=sight.words(head.take, then))

@@ -106,7 +106,7 @@ class QueryRoutes:
             answer = StatusAnswer(
                 [],
                 applied.number if applied else 0,
-                applied.digest if applied else "",
+                engine.told(applied.digest) if applied else "",
                 applied.user if applied else "",
                 applied.time if applied else 0.0,
                 engine.master,
@@ -172,7 +172,7 @@ class QueryRoutes:
             await listed.add(known[at : at + SOME])
         answer = StatusAnswer(listed.whole(), 0, "", "", 0.0, "", True, then, doubt, unmatched=unmatched, hint=meant)
         if applied is not None:
-            answer.revision, answer.digest = applied.number, applied.digest
+            answer.revision, answer.digest = applied.number, self._daemon.engine.told(applied.digest)
             answer.user, answer.applied = applied.user, applied.time
         return await _encoded(request, answer)
 

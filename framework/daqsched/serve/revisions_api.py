@@ -18,12 +18,12 @@ from daqsched.engine.permission import targets_of
 from daqsched.engine.rollout_steps import outcome_of
 from daqsched.errors import UserError
 from daqsched.logbook import between
-from daqsched.protocol import HistoryAnswer, RevisionAnswer, RevisionHead
+from daqsched.protocol import HiddenAnswer, HideRequest, HistoryAnswer, RevisionAnswer, RevisionHead
 from daqsched.redaction import veiled, veiled_source
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import Caller, caller_of, grants_of, route, whose
 from daqsched.serve.planning import Deadline, Planning
-from daqsched.serve.request_body import count_of, part_of, which_of
+from daqsched.serve.request_body import body_of, count_of, part_of, which_of
 from daqsched.serve.sight import Sight, sight_of
 from daqsched.spec import EMPTY, JobSpec, Spec
 from daqsched.views.plan import plan
@@ -47,6 +47,7 @@ class RevisionRoutes:
         return [
             route("GET", "/history", self.history),
             route("GET", "/revisions/{number}", self.revision),
+            route("POST", "/plan/hidden", self.hidden),
         ]
 
     async def history(self, request: Request) -> HistoryAnswer:
@@ -105,7 +106,15 @@ class RevisionRoutes:
         def told(job: JobSpec) -> bool:
             return grants is not None and not any(grants.why_not("environment", one) for one in targets_of(job))
 
-        return spec if sees else await asyncio.to_thread(veiled, spec, told)
+        return spec if sees else await asyncio.to_thread(veiled, spec, self._key, told)
+
+    async def hidden(self, request: Request) -> HiddenAnswer:
+        body = await body_of(request, HideRequest)
+        return HiddenAnswer(await self._planning.do(whose(request), lambda deadline: veiled(body.spec, self._key)))
+
+    @property
+    def _key(self) -> bytes:
+        return self._daemon.engine.credentials.session_key
 
     async def found(self, number: int) -> Revision:
         """That one, whole; 0: the one in force. Raises `UserError` where there is none."""
@@ -139,7 +148,7 @@ def _head(revision: Revision, engine: Engine, sees: bool) -> RevisionHead:
     source = source if sees else veiled_source(source)
     return RevisionHead(
         revision.number,
-        revision.digest,
+        engine.told(revision.digest),
         revision.user,
         revision.time,
         revision.message,

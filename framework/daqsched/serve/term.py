@@ -192,7 +192,7 @@ class Term:
             engine.credentials, passwords=passwords, provider=_known_provider(options.web)
         )
         self.daemon.subscribers.append(lambda changes: self.authentication.renew(engine.credentials))
-        if options.web is not None and not engine.credentials.session_key:
+        if not engine.credentials.session_key:
             self.daemon.put(events.SessionKeyMade(secrets.token_bytes(KEY_BYTES)))
 
     def run(self) -> None:

@@ -112,7 +112,7 @@ def farm_head(engine: Engine, control: list[InControl]) -> FarmHead:
     applied = engine.revision
     return FarmHead(
         revision=applied.number if applied is not None else 0,
-        digest=applied.digest if applied is not None else "",
+        digest=engine.told(applied.digest) if applied is not None else "",
         user=applied.user if applied is not None else "",
         applied=applied.time if applied is not None else 0.0,
         master=engine.master,

@@ -120,11 +120,17 @@ NOTHING: Behind = {}
 
 
 def plan(
-    old: Spec, new: Spec, hosts: Hosts = named, behind: Behind = NOTHING, about: Optional[Collection[str]] = None
+    old: Spec,
+    new: Spec,
+    hosts: Hosts = named,
+    behind: Behind = NOTHING,
+    about: Optional[Collection[str]] = None,
+    key: bytes = b"",
 ) -> Plan:
     """Compare two specs. A job that differs only in who owns it is ``silent``: nothing is restarted.
 
-    ``about``: the jobs that the apply is about (`merge.Merged`); what others have that is behind stays so. None: all.
+    ``about``: the jobs that the apply is about (`merge.Merged`); what others have that is behind stays so. None: all. ``key``: by
+    which hidden values are told apart (`redaction`); none: for those of whoever is told, or that are hidden already.
     """
     now, then = Desired(old), Desired(new)
     changes: list[Change] = []
@@ -145,7 +151,7 @@ def plan(
             will = {host: there.get(host, is_to_be) for host in hosts(is_to_be)}
         only = [job for job in (was, is_to_be) if job is not None]
         if len(only) != 1 or not _goes_along(only[0]):
-            changes += _steps(was, is_to_be, had, will)
+            changes += _steps(was, is_to_be, had, will, key)
     return Plan(digest=digest(new), base=digest(old), changes=tuple(changes))
 
 
@@ -179,7 +185,11 @@ def _goes_along(job: JobSpec) -> bool:
 
 
 def _steps(
-    old: Optional[JobSpec], new: Optional[JobSpec], had: Mapping[str, Optional[JobSpec]], will: Mapping[str, JobSpec]
+    old: Optional[JobSpec],
+    new: Optional[JobSpec],
+    had: Mapping[str, Optional[JobSpec]],
+    will: Mapping[str, JobSpec],
+    key: bytes,
 ) -> Iterable[Change]:
     """What becomes of one job where it was and where it is to be; hosts with the same step are one change."""
     nowhere = not had and not will  # it runs wherever its attributes are, and no such machine is known
@@ -195,13 +205,13 @@ def _steps(
         if host in had:
             groups.setdefault((id(had[host]), id(job)), []).append(host)
     for kept in groups.values():
-        yield from _changed(had[kept[0]], will[kept[0]], kept)
+        yield from _changed(had[kept[0]], will[kept[0]], kept, key)
     if nowhere and new is not None:
-        yield from _changed(old, new, [])
+        yield from _changed(old, new, [], key)
 
 
-def _changed(old: Optional[JobSpec], new: JobSpec, kept: Sequence[str]) -> Iterable[Change]:
-    why = differences(old, new) if old is not None else ()
+def _changed(old: Optional[JobSpec], new: JobSpec, kept: Sequence[str], key: bytes) -> Iterable[Change]:
+    why = differences(old, new, key) if old is not None else ()
     if old is None or not why:
         return
     was, will_be = run_digests(old), run_digests(new)

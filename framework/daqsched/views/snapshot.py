@@ -45,7 +45,9 @@ class Snapshot:
     spec: Spec
     #: The crew's own, without what the framework adds.
     applied: Spec
-    #: The digest of the spec in force, without what the framework adds.
+    #: By it people are told digests (`digests.told`), and whether hidden values differ.
+    key: bytes
+    #: What they are told of the spec in force, without what the framework adds.
     base: str
     master: str
     connected: bool
@@ -96,7 +98,8 @@ def snapshot(farm: Farm, jobs: Iterable[JobSpec] = ()) -> Snapshot:
     return Snapshot(
         farm.spec,
         farm.revision.spec if farm.revision is not None else EMPTY,
-        farm.revision.digest if farm.revision is not None else digest(EMPTY),
+        farm.credentials.session_key,
+        farm.told(farm.revision.digest if farm.revision is not None else digest(EMPTY)),
         farm.master,
         farm.connected,
         farm.behind(),
