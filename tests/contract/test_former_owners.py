@@ -11,9 +11,10 @@ from typing import Any, Optional
 import msgspec
 import pytest
 
-from builders import job, offer
+from builders import World, job, offer
 from daqsched import protocol
 from daqsched.engine import events, job_owners
+from daqsched.engine.commands import Revision
 from daqsched.mesos.agents import Agent, File
 from daqsched.rights.rules import read
 from daqsched.serve.chronicle import Chronicle
@@ -225,6 +226,16 @@ async def taken_and_removed(farm: Farm) -> None:
     await farm.apply("adm", Spec(jobs=(job("readout", owner="daq"),)))
 
 
+async def stopped_and_taken(farm: Farm) -> None:
+    await farm.stop("adm", f"{SECRET} rests for good")
+    await taken(farm)
+
+
+async def stopped_and_taken_before_its_end(farm: Farm) -> None:
+    await farm.stop("adm", f"{SECRET} rests for good")
+    await taken_before_its_end(farm)
+
+
 async def there(farm: Farm) -> None:
     """As it is."""
 
@@ -240,6 +251,8 @@ CASES = (
     taken_for_another_program_before_its_end,
     taken_and_used,
     taken_and_removed,
+    stopped_and_taken,
+    stopped_and_taken_before_its_end,
 )
 
 
@@ -305,6 +318,35 @@ def test_a_program_that_goes_on_is_its_new_owners(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("ended", [True, False], ids=["", "before its end"])
+def test_a_stop_of_a_former_owners_holds_and_is_nobodys(ended: bool, tmp_path: Path) -> None:
+    """The plan says that it stays so, and neither who nor why; its present owner starts it."""
+
+    async def run() -> None:
+        farm = Farm(tmp_path)
+        await farm.begin()
+        await farm.stop("adm", f"{SECRET} rests")
+        await farm.remove()
+        if ended:
+            farm.end()
+        farm.pass_(30.0)
+        file = Spec(jobs=(job("readout", owner="daq"), job("sc_p", owner="daq")))
+        plan = await farm.ask("alice", "POST", "/plan", protocol.PlanRequest(file))
+        assert plan.status == 200 and SECRET not in plan.body.decode()
+        assert ("was stopped by a former owner, and stays so until" in plan.body.decode()) == ended
+        await farm.apply("alice", file)
+        if not ended:
+            farm.end()
+        assert not [one for one in farm.run() if one.startswith("sc_p")]
+        told = await farm.ask("alice", "GET", "/why", query="select=sc_p")
+        assert "by a former owner" in told.body.decode() and SECRET not in told.body.decode()
+        found = await farm.ask("alice", "POST", "/start", protocol.SelectRequest(["sc_p"], everyones=True))
+        assert found.status == 200 and [one for one in farm.run() if one.startswith("sc_p")]
+        farm.chronicle.close(farm.daemon.time)
+
+    asyncio.run(run())
+
+
 # ------------------------------------------------------------------------------------------------ since when
 
 
@@ -345,6 +387,49 @@ def test_since_when_a_job_is_its_owners(name: str) -> None:
     for at, spec in enumerate(specs):
         known = job_owners.renewed(spec, known, float(at))
     assert known["a"].since == since
+
+
+#: The farm before an upgrade from a daemon that kept no owners, and what is applied after it, at 10 s and later: since when the job
+#: `a` is its owner's then, and whether its name may have been another's.
+UPGRADES: dict[str, tuple[Spec, list[Spec], tuple[float, bool]]] = {
+    "it is there": (spec_of(a="daq"), [], (5.0, True)),
+    "it stays": (spec_of(a="daq"), [spec_of(a="daq", b="x")], (5.0, True)),
+    "its owner is another after that": (spec_of(a="daq"), [spec_of(a="x")], (10.0, True)),
+    "it went before": (spec_of(b="x"), [spec_of(a="daq", b="x")], (10.0, True)),
+    "it went before and others came first": (spec_of(b="x"), [spec_of(c="x"), spec_of(a="daq")], (11.0, True)),
+    "it goes and comes back": (spec_of(a="daq"), [spec_of(), spec_of(a="daq")], (5.0, True)),
+}
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "restarted"])
+@pytest.mark.parametrize("name", UPGRADES)
+def test_after_an_upgrade_no_name_is_known_to_be_nobody_elses(name: str, restarted: bool) -> None:
+    """Of what was before the last apply nothing is given to whoever has a job now."""
+    before, specs, (since, is_taken) = UPGRADES[name]
+    world = World()
+    engine = world.engine
+    engine.revision = Revision(1, "d", "alice", 5.0, "", before)
+    engine.set_desired(before)
+    job_owners.restored(engine, None)
+    for at, spec in enumerate(specs):
+        engine.set_desired(spec)
+        job_owners.renew(engine, 10.0 + at)
+        if restarted:
+            job_owners.restored(engine, engine.document("owners"))
+    assert engine.owned["a"].since == since and ("a" in job_owners.taken(engine.owned)) == is_taken
+    assert "" not in job_owners.taken(engine.owned)
+
+
+def test_in_a_new_farm_a_name_was_nobodys() -> None:
+    """Until more have gone than are remembered."""
+    engine = World().engine
+    job_owners.restored(engine, None)
+    known = job_owners.renewed(spec_of(a="daq"), engine.owned, 1.0)
+    assert not job_owners.taken(known)
+    many = {f"j{number}": "x" for number in range(job_owners.MOST_GONE + 1)}
+    for spec in (spec_of(**many), spec_of(), spec_of(a="daq"), spec_of(j0="daq")):
+        known = job_owners.renewed(spec, known, 2.0)
+    assert set(job_owners.taken(known)) >= {"j0"}
 
 
 def test_a_clock_that_was_set_back_makes_nothing_another_owners() -> None:

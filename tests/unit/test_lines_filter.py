@@ -84,10 +84,10 @@ def value(source: Mapping[str, Any], field: str) -> Any:
 
 @pytest.mark.parametrize("rules", RULES)
 def test_lines_of_a_job_whose_name_was_anothers_are_as_of_one_that_is_gone(rules: str) -> None:
-    """To the filter, and to the test of what it found; many such jobs have one time."""
+    """To the filter, and to the test of what it found; of many such moments the oldest are one."""
     grants = Grants(read(f"version: 1\nrules: [{RULES[rules]}]", "r"), Principal("bob", frozenset(["unix:bob"])))
-    for more in (0, permitted.MOST_TAKEN):
-        taken = {**TAKEN, **{f"many{number}": 1.7e9 for number in range(more)}}
+    for more, apart in ((0, 0), (permitted.MOST_TAKEN, 0), (permitted.MOST_TAKEN, 1)):
+        taken = {**TAKEN, **{f"many{number}": 1.7e9 + number * apart for number in range(more)}}
         query = permitted.filter_of(grants, SPEC, taken)
         permits = permitted.test_of(grants, SPEC, taken)
         assert query is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from daqsched.digests import run_digest
-from daqsched.engine import commands, operator_commands
+from daqsched.engine import commands, job_owners, operator_commands
 from daqsched.engine.commands import HOLDS
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
@@ -42,7 +42,8 @@ def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[A
         if record.borrow is not None:
             return  # what runs by hand is left alone, and gives way when it has ended
         if instance.job is None:  # it comes back before it has ended
-            record.hold = record.hold or _first(farm, job, host, now)
+            hold = record.hold
+            record.hold = job_owners.passed_on(farm.owned, job.name, hold) if hold else _first(farm, job, host, now)
             farm.keep_started(instance.key, False)
         elif record.hold is not None and not record.hold.user and job.start != MANUAL:
             record.hold = None

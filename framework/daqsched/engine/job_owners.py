@@ -11,17 +11,24 @@ from hashlib import blake2b
 from typing import Optional
 
 import msgspec
+from msgspec.structs import replace
 
-from daqsched.engine.commands import OWNERS, SaveDocument
+from daqsched.engine.commands import HOLDS, OWNERS, SaveDocument
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.limits import brief
 from daqsched.merge import Desired
 from daqsched.spec import JobSpec, Spec
-from daqsched.task import Owned
+from daqsched.task import Hold, Owned
 
 #: So many jobs that are gone are remembered: one that comes back as it was is whose it was.
 MOST_GONE = 2000
+
+#: In the place of a name: there were jobs that are not known any more, so each name may have been somebody's.
+FORGOTTEN = ""
+
+#: Whose a stop is that outlives whoever had the job: who that was, and why, is not for who has it now.
+FORMER = "a former owner"
 
 _decode = msgspec.msgpack.Decoder(dict[str, Owned]).decode
 
@@ -30,8 +37,11 @@ def renewed(spec: Spec, known: Mapping[str, Owned], since: float) -> dict[str, O
     """The same for this spec: what has other owners or parts than it had has them ``since`` then."""
     desired, marks = Desired(spec), dict[tuple[str, str], str]()
     since = max([since, *(one.since for one in known.values())])  # what is told by its time is not to be of before
-    gone = [name for name in known if name not in desired.jobs]
+    gone = [name for name in known if name not in desired.jobs and name != FORGOTTEN]
     found = {name: known[name] for name in gone[-MOST_GONE:]}
+    unsure = FORGOTTEN in known
+    if unsure or len(gone) > MOST_GONE:
+        found[FORGOTTEN] = known.get(FORGOTTEN) or Owned(since, "", True)
     for name, job in desired.jobs.items():
         mark = marks.setdefault((job.owner, job.part), "") or _mark(job, {})
         marks[job.owner, job.part] = mark
@@ -39,7 +49,7 @@ def renewed(spec: Spec, known: Mapping[str, Owned], since: float) -> dict[str, O
             mark = _mark(job, desired.variants[name])
         before = known.get(name)
         same = before is not None and before.mark == mark
-        found[name] = before if before is not None and same else Owned(since, mark, before is not None)
+        found[name] = before if before is not None and same else Owned(since, mark, unsure or before is not None)
     return found
 
 
@@ -49,6 +59,16 @@ def renew(farm: Farm, now: float) -> None:
     if found != farm.owned:
         farm.owned = found
         farm.out.append(SaveDocument(OWNERS))
+    holds = {key: passed_on(farm.owned, key[0], hold) for key, hold in farm.holds.items() if farm.desired.job(key[0])}
+    if any(farm.holds[key] != hold for key, hold in holds.items()):
+        farm.holds.update(holds)
+        farm.out.append(SaveDocument(HOLDS))
+
+
+def passed_on(owned: Mapping[str, Owned], name: str, hold: Hold) -> Hold:
+    """A stop of this job as it is for whose the job is: one of before is nobody's any more, and holds all the same."""
+    one = owned.get(name)
+    return hold if one is None or one.since <= hold.at or not hold.user else replace(hold, user=FORMER, message="")
 
 
 def set_back(farm: Farm) -> None:
@@ -58,20 +78,22 @@ def set_back(farm: Farm) -> None:
 
 
 def restored(farm: Farm, saved: Optional[bytes]) -> None:
-    """As the last daemon had it. Of what it does not say is known that it is so since the last apply."""
-    known: Mapping[str, Owned] = {}
+    """As the last daemon had it. Where it does not say, as one before that kept none, each job is its owner's since the last apply,
+    and all names may have been others' before, also those that come later."""
+    since = farm.revision.time if farm.revision is not None else 0.0
+    known: Mapping[str, Owned] = {FORGOTTEN: Owned(since, "", True)} if farm.revision is not None else {}
     try:
-        known = _decode(saved) if saved is not None else {}
+        known = _decode(saved) if saved is not None else known
     except msgspec.MsgspecError as error:
         farm.troubles.append(
             f"since when jobs have their owners can't be read ({brief(str(error))}): since the last apply"
         )
-    farm.owned = renewed(farm.spec, known, farm.revision.time if farm.revision is not None else 0.0)
+    farm.owned = renewed(farm.spec, known, since)
 
 
 def taken(owned: Mapping[str, Owned]) -> dict[str, float]:
     """Jobs whose names others are known to have had before, with since when they are whose they are."""
-    return {name: one.since for name, one in owned.items() if one.taken}
+    return {name: one.since for name, one in owned.items() if one.taken and name != FORGOTTEN}
 
 
 def is_formers(farm: Farm, instance: Instance) -> bool:

@@ -16,7 +16,7 @@ from daqsched.rights.grants import Grants, LineRule, Target
 from daqsched.spec import JobSpec, Spec
 from daqsched_executor.contract.globs import fits
 
-#: Of so many jobs whose names were others' it is said one by one since when.
+#: So many moments since when jobs are whose they are, whose names were others', are told apart.
 MOST_TAKEN = 200
 
 #: What no document is.
@@ -152,9 +152,10 @@ def _gone(desired: Desired) -> dict[str, Any]:
 
 
 def _begins(taken: Mapping[str, float]) -> Mapping[str, float]:
-    """Of very many one time for all, as a filter has so many clauses: the last."""
+    """Of very many the oldest are as the oldest of the others, as a filter has a clause for each."""
     begins = {name: int(since * 1000) / 1000 for name, since in taken.items()}
-    return begins if len(begins) <= MOST_TAKEN else dict.fromkeys(begins, max(begins.values()))
+    oldest = min(sorted(set(begins.values()))[-MOST_TAKEN:], default=0.0)
+    return {name: max(since, oldest) for name, since in begins.items()}
 
 
 def _before(taken: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from daqsched.engine import job_owners
 from daqsched.engine.farm import Farm
 from daqsched.engine.hold_steps import absent_of
 from daqsched.engine.operator_commands import unplaced_of
@@ -18,7 +19,7 @@ def stays(farm: Farm, changes: Iterable[Change], then: Spec) -> tuple[tuple[str,
     """Of each job that these changes add or restart and that somebody has stopped there: its name and the sentence. ``then``: the
     farm that they lead to."""
     names = {change.job for change in changes if change.what in ("add", "restart")}
-    holds = list(_holds(farm, names))
+    holds = list(_holds(farm, names, then))
     names = {name for name, _, _ in holds}
     hosts = {job.name: frozenset((*farm.hosts_of(job), "")) for job in then.jobs if job.name in names}
     kept: dict[tuple[str, str], list[str]] = {}
@@ -42,8 +43,10 @@ def absent_mark(farm: Farm) -> str:
     )
 
 
-def _holds(farm: Farm, names: set[str]) -> Iterator[tuple[str, str, Hold]]:
-    yield from ((name, host, hold) for (name, host), hold in farm.holds.items() if name in names)
+def _holds(farm: Farm, names: set[str], then: Spec) -> Iterator[tuple[str, str, Hold]]:
+    absent = [(name, host, hold) for (name, host), hold in farm.holds.items() if name in names]
+    owned = job_owners.renewed(then, farm.owned, farm.last) if absent else {}
+    yield from ((name, host, job_owners.passed_on(owned, name, hold)) for name, host, hold in absent)
     for name in names:
         for host, one in farm.order.desired.get(name, {}).items():
             if one.record.hold is not None and one.record.hold.user:
