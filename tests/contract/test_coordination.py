@@ -305,7 +305,7 @@ def test_what_has_no_scheme_is_a_folder(state: str) -> None:
     assert backends.coordination(state) is None
 
 
-@pytest.mark.parametrize("state", ["etcd://h:1/x", "ZK://h:1/x", "file:///x", "http://h/x", "zoo+keeper://x"])
+@pytest.mark.parametrize("state", ["nosuch://h:1/x", "ZK://h:1/x", "file:///x", "http://h/x", "zoo+keeper://x"])
 def test_a_scheme_that_nobody_knows_is_a_sentence(state: str) -> None:
     """No folder of that name, in which a new farm would begin."""
     with pytest.raises(UserError, match="there can't be a state at .*: write a folder, or zk://HOST:PORT,.../PATH"):

@@ -18,6 +18,7 @@ from daqsched.engine.engine import Engine
 from daqsched.errors import DaqschedError
 from daqsched.rollout import Strategy
 from daqsched.serve import callers as callers_module
+from daqsched.serve import looking
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.spec import Spec
 from rights_door import Door
@@ -73,6 +74,7 @@ def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Serv
     for task in serve.edge.launched():
         serve.daemon.put(events.TaskReported(task, f"agent-{task.partition('@')[2][:5]}", "TASK_RUNNING", uuid=task))
     serve.settle()
+    monkeypatch.setattr(looking, "LOOK_S", 0.1)
     monkeypatch.setattr(callers_module, "is_owner", lambda uid: own["root"])
     door = Door(serve, tmp_path, RightsInForce(file))
     door.root = lambda root: own.update(root=root)  # type: ignore[attr-defined]  # the test asks for it
@@ -86,9 +88,15 @@ def renewed() -> Spec:
     return Spec(jobs=(job("readout", "hlt[01-02]", owner="trigger", release="r1"),))
 
 
-#: What is asked, and the visits that it takes at most, whoever asks: the look that chooses or compares, and the event. A rollback
-#: reads its revision before it knows what to compare; a plan asks once more for each job that it starts,
-#: as a look at all instances would hold the loop up, and counts what it would end when it is made.
+def renamed() -> Spec:
+    """The same under another name."""
+    return Spec(jobs=(job("reader", "hlt[01-02]", owner="trigger", replaces=("readout",)),))
+
+
+#: What is asked, and the visits that it takes at most, whoever asks: the look that chooses or compares, and the event. One more where
+#: a word of the file's or the caller's means what is there: no job at all, `only` what the file has not, `replaces`. A look at hosts
+#: is one, and one for each news of them. A rollback reads its revision before it knows what to compare; a plan asks once
+#: more for each job that it starts, as a look at all instances would hold the loop up, and counts what it would end when it is made.
 CASES: dict[str, tuple[Callable[[Client], Any], int]] = {
     "apply": (lambda client: client.apply(FARM), 2),
     "apply some": (lambda client: client.apply(renewed(), only=["readout"], no_look=True), 2),
@@ -97,6 +105,10 @@ CASES: dict[str, tuple[Callable[[Client], Any], int]] = {
         2,
     ),
     "apply all": (lambda client: client.apply(renewed(), no_look=True), 2),
+    "apply without jobs": (lambda client: client.apply(Spec(jobs=()), allow_empty=True), 3),
+    "apply nothing of the file": (lambda client: client.apply(Spec(jobs=()), only=["readout"], allow_empty=True), 3),
+    "apply another name": (lambda client: client.apply(renamed(), only=["readout", "reader"], no_look=True), 3),
+    "apply with a look": (lambda client: client.apply(renewed(), only=["readout"]), 5),
     "plan": (lambda client: client.plan(renewed(), ["readout"]), 3),
     "rollback": (lambda client: client.rollback(1, no_look=True), 3),
     "rollback to none": (lambda client: client.rollback(99), 1),

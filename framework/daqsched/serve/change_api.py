@@ -108,7 +108,7 @@ class ChangeRoutes:
 
     async def _ensure_part(self, request: Request, body: Union[PlanRequest, ApplyRequest]) -> None:
         """As the engine does, by what whoever asks may see of the farm: a part of which that is nothing is not there."""
-        if not body.spec.jobs:
+        if not body.spec.jobs and not body.only:
             there = await self._ask(_in_force)
             sight = await sight_in(request, there)
             seen = None if sight is None else await asyncio.to_thread(sight.spec, there)

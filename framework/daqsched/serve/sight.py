@@ -268,7 +268,7 @@ async def sight_of(request: Request, ask: Ask, verb: str = "see") -> Optional[Si
 
 async def asked_of(request: Request, ask: Ask, spec: Spec) -> Spec:
     """A file that is to be planned, proposed or applied, see `Sight.asked`."""
-    sight = await sight_of(request, ask) if any(job.replaces for job in spec.jobs) else None
+    sight = await sight_then(request, ask) if any(job.replaces for job in spec.jobs) else None
     return spec if sight is None else await asyncio.to_thread(sight.asked, spec)
 
 
@@ -299,8 +299,14 @@ def remember(request: Request, spec: Spec) -> None:
 
 async def sight_then(request: Request, ask: Ask) -> Optional[Sight]:
     """By what was in force when the engine judged what was asked, or was last looked at for it; else by what is now."""
+    grants = grants_of(request)
+    if grants is None or grants.everywhere("see"):
+        return None
     spec: Optional[Spec] = request.scope.get("spec_then")
-    return await sight_of(request, ask) if spec is None else await sight_in(request, spec)
+    if spec is None:
+        spec = await ask(lambda engine, now: engine.spec)
+        remember(request, spec)
+    return await sight_in(request, spec)
 
 
 def unsaying(route: Callable[[Request], Awaitable[Any]], ask: Ask) -> Callable[[Request], Awaitable[Any]]:

@@ -24,7 +24,7 @@ from ..forms.journald import FIELDS
 from ..forms.received import unescaped
 from ..status.threads import start
 from ..streams.source import Source
-from .export import Entries, Entry, same, spooled
+from .export import Entries, Entry, Garbage, same, spooled
 from .spool_file import SpoolFile
 
 #: So often what came is synced, and where we are is noted.
@@ -85,8 +85,8 @@ class JournalReader:
             well = False
             try:
                 well = self._life(follow=False) and self._life(follow=True)
-            except Exception as error:  # noqa: BLE001 - a thread that ends would take the journal with it, in silence
-                self._warn("journald", f"cannot read the journal: {error or type(error).__name__}; it is tried again")
+            except (OSError, Garbage) as error:  # any other is of ours, and ends the process (`threads`)
+                self._warn("journald", f"cannot read the journal: {error}; it is tried again")
             wait_s = AGAIN_S if well or self._cursor != before else min(AGAIN_MOST_S, wait_s * 2)
             self._over.wait(wait_s)
         self._file.close()
@@ -111,7 +111,8 @@ class JournalReader:
             words = self._take(child, follow)
         finally:
             self._end(child)
-            self._settle()
+            self._sync()
+            self._write_note()
         if words is None:
             return True
         status = child.returncode
@@ -152,7 +153,7 @@ class JournalReader:
                 raise OSError(f"journalctl has printed nothing for {self._stalled_s:g} s")
             if now >= next_sync:
                 next_sync = now + SYNC_S
-                self._file.sync()
+                self._sync()
             if now >= next_note:
                 next_note = now + NOTE_S
                 self._write_note()
@@ -200,12 +201,11 @@ class JournalReader:
                     return
         self._cursor = cursor or self._cursor
 
-    def _settle(self) -> None:
+    def _sync(self) -> None:
         try:
             self._file.sync()
         except OSError as error:
-            self._warn("received", f"what was received cannot be written to the disk: {error.strerror}")
-        self._write_note()
+            self._warn("journald", f"the journal's entries cannot be written to the disk: {error.strerror}")
 
     def _write_note(self) -> None:
         """Where we are, for the time when nothing of it is in the spool any more."""
