@@ -215,6 +215,10 @@ def test_the_version_of_a_commit_rises_and_names_it(tmp_path: Path) -> None:
     for name in ("scripts/version", VERSION_FILE):
         (checkout / name).parent.mkdir(parents=True)
         shutil.copy(ROOT / name, checkout / name)
+    built_of = [checkout / name for name in ("setup.py", "setup.cfg", "pyproject.toml", "requirements/daqsched.txt")]
+    for path in (*built_of, checkout / "README.md"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
     number = version_of(checkout)
 
     def said(argv: list[str], environ: dict[str, str]) -> str:
@@ -239,6 +243,12 @@ def test_the_version_of_a_commit_rises_and_names_it(tmp_path: Path) -> None:
     assert (
         found[1].startswith(f"{number}+git20231114221320.g") and found[3] == f"{number}+git20231231000000.g{head[:8]}"
     )
+    for path in built_of:
+        path.write_text("edited")
+        assert version() == f"{found[3]}.edited", path
+        path.write_text("")
+    (checkout / "README.md").write_text("of what people read nothing is built")
+    assert version() == found[3]
     file = checkout / VERSION_FILE
     file.write_text(file.read_text() + "# edited\n")
     found += [f"{found[3]}.edited", f"{number}.post1"]
