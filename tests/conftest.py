@@ -58,6 +58,7 @@ LONG = [
             "stores",
         ),
         *("board_api", "control_api", "streams_end"),
+        "boundaries",
     )
 ]
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+from trees import nodes
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("framework/daqsched", "executor/daqsched_executor", "vagrant/daqcluster")
@@ -49,10 +51,10 @@ class _Sentence(NamedTuple):
     part: bool
 
 
-def _texts(tree: ast.AST) -> Iterator[str]:
+def _texts(module: Sequence[ast.AST]) -> Iterator[str]:
     """All string constants but docstrings; those that are added are one."""
     inside: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in module:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
             inside.add(node.body[0])
             inside.update(ast.walk(node.body[0]))
@@ -84,7 +86,7 @@ def _printed() -> tuple[_Sentence, ...]:
         re.sub(r"\s+", " ", text)
         for source in SOURCES
         for file in (ROOT / source).rglob("*.py")
-        for text in _texts(ast.parse(file.read_text(encoding="utf-8")))
+        for text in _texts(nodes(file))
     }
     parts = {part for text in texts for part in _parts(text)} - texts
     return tuple(one for text in (*texts, *parts) for one in _sentence(text, text in parts))

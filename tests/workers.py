@@ -11,6 +11,11 @@ from xdist.workermanage import WorkerController
 
 from beside import SERVERS, machines, needs
 
+#: Files that look at all that is written, and would each parse it for itself (`trees`): one worker takes them all.
+TOGETHER = {
+    f"tests/unit/test_{name}.py" for name in ("boundaries", "denials", "pages", "plural", "typed_lines", "vocabulary")
+}
+
 #: So many workers run files that need servers: each of them has a Mesos and an Elasticsearch, which two cores just bear. What needs
 #: none waits most of its time, and is for the others meanwhile.
 WITH_SERVERS = 4
@@ -32,7 +37,11 @@ def next_file(files: Iterable[str], with_servers: bool, beside_machines: bool) -
 
 
 class Files(LoadFileScheduling):
-    """xdist's sharing out of files, but which comes next says `next_file`."""
+    """xdist's sharing out of files, but which comes next says `next_file`, and which go together `TOGETHER`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return min(TOGETHER) if file in TOGETHER else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         running = machines()

@@ -93,10 +93,10 @@ def renamed() -> Spec:
     return Spec(jobs=(job("reader", "hlt[01-02]", owner="trigger", replaces=("readout",)),))
 
 
-#: What is asked, and the visits that it takes at most, whoever asks: the look that chooses or compares, and the event. One more where
-#: a word of the file's or the caller's means what is there: no job at all, `only` what the file has not, `replaces`. A look at hosts
-#: is one, and one for each news of them. A rollback reads its revision before it knows what to compare; a plan asks once
-#: more for each job that it starts, as a look at all instances would hold the loop up, and counts what it would end when it is made.
+#: What is asked, and the visits that it takes at most, whoever asks: the look that chooses or compares, and the event. One more
+#: where a word means something by what is there alone: no job at all, `only` what the file has not, `replaces`. A look at hosts
+#: is one, and one for each news of them. A rollback reads its revision before it knows what to compare; a plan asks once more
+#: for each job that it starts, as a look at all instances would hold the loop up, and counts what it would end when it is made.
 CASES: dict[str, tuple[Callable[[Client], Any], int]] = {
     "apply": (lambda client: client.apply(FARM), 2),
     "apply some": (lambda client: client.apply(renewed(), only=["readout"], no_look=True), 2),

@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from release import wheels
 from release.source import Source, version_of
 from release.steps import ReleaseError, step
+from trees import nodes
 from waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -268,7 +269,7 @@ def test_whatever_is_imported_is_named_as_a_need(release: dict[str, Wheel], name
     imported: set[str] = set()
     for place in PARTS[name][1]:
         for path in (ROOT / place).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in nodes(path):
                 if isinstance(node, ast.Import):
                     imported |= {alias.name.partition(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and not node.level:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from trees import nodes
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ("framework", "executor/daqsched_executor", "vagrant/daqcluster", "release", "bench")
 
@@ -42,7 +44,7 @@ def test_every_handler_is_known_and_waits_for_nothing() -> None:
     found = set()
     for folder in SOURCES:
         for path in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in nodes(path):
                 if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("signal.signal", "sigaction")):
                     handler = ast.unparse(node.args[1])
                     if handler not in GIVEN_BACK:

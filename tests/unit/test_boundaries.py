@@ -16,6 +16,8 @@ from typing import Callable, TypeVar
 
 import pytest
 
+from trees import nodes, tree
+
 Found = TypeVar("Found")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -80,7 +82,7 @@ def once_a_file(look: Callable[[Path], Iterator[Found]]) -> Callable[[Path], tup
 @once_a_file
 def imported(path: Path) -> Iterator[str]:
     """The full names of all modules that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -99,7 +101,7 @@ def test_a_pure_module_imports_no_world(path: Path) -> None:
 def ours(path: Path) -> Iterator[Path]:
     """The modules of our packages that a file imports, also as names out of a package (``from daqsched import api``)."""
     roots = (FRAMEWORK.parent, EXECUTOR.parent)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names = [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level:
@@ -188,7 +190,7 @@ def test_tests_ask_by_urllib_in_one_module() -> None:
     users = {
         path.relative_to(tests).as_posix()
         for path in sorted(tests.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if (isinstance(node, ast.Attribute) and node.attr in asking)
         or (isinstance(node, ast.Name) and node.id in asking)
     }
@@ -227,7 +229,7 @@ def _spelled(node: ast.expr) -> str:
 
 def prints(path: Path) -> Iterator[str]:
     """What in a file would print by itself."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, (ast.Attribute, ast.Name)) and _spelled(node) in PAST:
             yield _spelled(node)
         elif isinstance(node, ast.ImportFrom):
@@ -260,7 +262,7 @@ def test_printing_is_found_in_every_spelling(tmp_path: Path) -> None:
 @once_a_file
 def attributes(path: Path) -> Iterator[str]:
     """``a.b.c`` of each such expression of a file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Attribute):
             yield _spelled(node)
 
@@ -306,7 +308,7 @@ def test_who_asks_others_over_http_does_it_with_bounds() -> None:
 
 def named(path: Path) -> Iterator[str]:
     """What a file imports, with the names out of modules (``http.HTTPStatus``)."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -451,7 +453,7 @@ def test_port_numbers_are_reckoned_with_in_one_module() -> None:
     """Ranges are cut, searched and counted in `ports`: nobody else compares a number with both ends of a range of ports."""
     found = set()
     for path in (*FRAMEWORK.glob("*.py"), *(FRAMEWORK / "engine").glob("*.py"), *(FRAMEWORK / "mesos").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             names = (
                 {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
                 if isinstance(node, ast.BoolOp)
@@ -508,7 +510,7 @@ def described(path: Path) -> Iterator[tuple[int, str]]:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes(path):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node.body[0].lineno, ast.get_docstring(node) or ""
 
@@ -552,7 +554,7 @@ def test_no_name_of_a_module_has_two_values() -> None:
         file for root in (FRAMEWORK, EXECUTOR, ROOT / "vagrant" / "daqcluster") for file in root.rglob("*.py")
     ):
         names: list[str] = []
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        for node in tree(file).body:
             targets = (
                 node.targets
                 if isinstance(node, ast.Assign)
@@ -574,7 +576,7 @@ def test_what_tests_and_benches_import_of_ours_is_there(folder: str) -> None:
     """Those that need servers are not run after each change: a name that is gone would be found by somebody else."""
     wrong = []
     for file in sorted((ROOT / folder).glob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in nodes(file):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in (
                 "daqsched",
                 "daqsched_executor",

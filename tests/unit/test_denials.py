@@ -26,6 +26,7 @@ from daqsched_executor.contract.template import templates
 from daqsched_executor.life.events import Notice, Notified, StopAsked
 from daqsched_executor.machine.account import CannotStart, account_of
 from story import Story, payload
+from trees import nodes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: What a job may say.
@@ -75,7 +76,7 @@ def test_the_daemon_evaluates_no_job_file() -> None:
     users = {
         str(file.relative_to(ROOT / "framework" / "daqsched").parts[0])
         for file in (ROOT / "framework" / "daqsched").rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in nodes(file)
         if isinstance(node, ast.ImportFrom)
         and node.module in ("daqsched.jobfile.load", "daqsched.jobfile.alternatives")
     }
@@ -89,7 +90,7 @@ OF_RIGHTS = ("permission.py", "job_owners.py")
 def test_nothing_acts_on_critical_and_rights_alone_on_owner() -> None:
     """They are kept, compared, shown, and written into labels: no other decision of the engine reads one."""
     for file in (ROOT / "framework" / "daqsched" / "engine").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in nodes(file):
             assert not (isinstance(node, ast.Attribute) and node.attr == "critical"), file
             decides = isinstance(node, (ast.If, ast.IfExp, ast.Compare)) and file.name not in OF_RIGHTS
             assert not (decides and "owner" in names(node)), file

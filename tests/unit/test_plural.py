@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daqsched.plural import plural
+from trees import nodes
 
 FRAMEWORK = Path(__file__).resolve().parent.parent.parent / "framework" / "daqsched"
 COUNTED = re.compile(r"^ (?:jobs|instances|hosts|programs|revisions|lines|machines|restarts|batches)\b")
@@ -34,7 +35,7 @@ def test_one_is_one(number: int, said: str) -> None:
 
 def counted(path: Path) -> Iterator[str]:
     """Each number in a sentence that stands before a noun in the plural."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.JoinedStr):
             for one, behind in zip(node.values, node.values[1:]):
                 said = behind.value if isinstance(behind, ast.Constant) else ""

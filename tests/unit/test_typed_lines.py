@@ -15,6 +15,7 @@ from command_lines import mistake, ours
 from daqsched.hosts import expand
 from daqsched.select import selection
 from daqsched.terminal.hosts_alike import alike, of_all
+from trees import nodes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -28,21 +29,26 @@ NAMES = {
 }
 
 
+#: Those with a text in which there may be a command.
+MODULES = [
+    path
+    for root in ("framework", "executor")
+    for path in sorted((ROOT / root).rglob("*.py"))
+    if "`daqsched" in path.read_text(encoding="utf-8")
+]
+
+
 def sentences(path: Path) -> Iterator[tuple[int, str]]:
-    """All texts of a module but docstrings, with a word for each value in them; none where no text can have a command."""
-    source = path.read_text(encoding="utf-8")
-    if "`daqsched" not in source:
-        return
-    tree = ast.parse(source)
-    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    """All texts of a module but docstrings, with a word for each value in them."""
+    inner = {id(part) for node in nodes(path) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
     docs = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.JoinedStr):
             yield (
                 node.lineno,
@@ -52,26 +58,24 @@ def sentences(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-COMMANDS = [
-    pytest.param(command, id=f"{path.stem}:{line}")
-    for root in ("framework", "executor")
-    for path in sorted((ROOT / root).rglob("*.py"))
-    for line, text in sentences(path)
-    for command in re.findall(r"`(daqsched[ -][^`]*)`", text)
-]
+def commands(path: Path) -> list[tuple[int, str]]:
+    """Those in a module's sentences, by their lines."""
+    return [(line, command) for line, text in sentences(path) for command in re.findall(r"`(daqsched[ -][^`]*)`", text)]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_in_a_sentence_can_be_typed(command: str) -> None:
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_command_in_a_sentence_can_be_typed(path: Path) -> None:
     """By its own parser, with nothing left out; and no word of it stands for something that we know."""
-    for words in ours(command):
-        assert mistake(words, whole=command not in NAMES) == "" or command in NAMES, command
-    assert set(re.findall(r"\b[A-Z]{2,}\b", command)) <= THEIRS, f"{command}: a placeholder"
+    for line, command in commands(path):
+        for words in ours(command):
+            assert mistake(words, whole=command not in NAMES) == "" or command in NAMES, f"{line}: {command}"
+        assert set(re.findall(r"\b[A-Z]{2,}\b", command)) <= THEIRS, f"{line}: {command}: a placeholder"
 
 
 def test_they_are_found() -> None:
     """Many, some with values."""
-    assert len(COMMANDS) > 60 and any("x1" in str(one.values) for one in COMMANDS)
+    found = [command for path in MODULES for _, command in commands(path)]
+    assert len(found) > 60 and any("x1" in one for one in found)
 
 
 HOSTS = st.lists(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from pages import PAGES
+from trees import nodes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = [ROOT / "framework" / "daqsched", ROOT / "executor" / "daqsched_executor"]
@@ -52,7 +53,7 @@ def classes(root: Path) -> dict[str, list[str]]:
     """Where each public class is defined, and each set of words that is a type."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(root.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found[node.name].append(str(path.relative_to(root.parent)))
             elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal["):
@@ -139,12 +140,10 @@ PHRASES = {
 }
 
 
-def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Each text of a module that a user may read; what is filled in stands there as ``{}``."""
+def strings(module: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
+    """Each text of a module's nodes that a user may read; what is filled in stands there as ``{}``."""
     bodies = (
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        node for node in module if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
     )
     # a command's docstring is what --help prints
     skipped: set[ast.AST] = {
@@ -153,14 +152,14 @@ def strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if isinstance(node.body[0], ast.Expr)
         and "command(" not in "".join(map(ast.unparse, getattr(node, "decorator_list", ())))
     }
-    for node in ast.walk(tree):
+    for node in module:
         if isinstance(node, ast.JoinedStr):
             skipped |= {part for part in node.values if isinstance(part, ast.Constant)}
             yield (
                 node.lineno,
                 "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values),
             )
-    for node in ast.walk(tree):
+    for node in module:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
             yield node.lineno, node.value
 
@@ -179,7 +178,7 @@ def test_sentences_are_said_as_the_field_says_them() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {text!r}: {one}"
         for path in MODULES
-        for line, text in strings(ast.parse(path.read_text(encoding="utf-8")))
+        for line, text in strings(nodes(path))
         for one in stumbled(text)
     ]
     assert not found, "\n".join(found)
@@ -248,9 +247,9 @@ def test_the_core_has_one_word_for_what_is_desired(phrase: str) -> None:
 def test_names_and_docstrings_have_the_field_s_words_too() -> None:
     """Those of tests as well."""
     found = []
-    for path in (path for tree in TREES for path in (ROOT / tree).rglob("*.py")):
+    for path in (path for one in TREES for path in (ROOT / one).rglob("*.py")):
         found += [f"{path.relative_to(ROOT)}: {one}" for one in left(path.stem.replace("_", " "))]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
                 words = f"{getattr(node, 'name', '').replace('_', ' ')}. {ast.get_docstring(node) or ''}"
                 found += [f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}: {one}" for one in left(words)]
@@ -369,10 +368,10 @@ def test_what_is_not_said_any_more_is_found(words: str) -> None:
 )
 def test_what_stumbles_is_found(text: str) -> None:
     """Wherever it stands: else the tests above would be content with nothing."""
-    assert [one for _, said in strings(ast.parse(text)) for one in stumbled(said)]
+    assert [one for _, said in strings(list(ast.walk(ast.parse(text)))) for one in stumbled(said)]
 
 
 def test_what_is_said_well_is_left_alone() -> None:
     """Also where a docstring, which no user reads, says it."""
     good = "def f():\n    'A spare has no job fits.'\n    return 'there is no job x; it is no longer desired; is not one of a, b'"
-    assert not [one for _, said in strings(ast.parse(good)) for one in stumbled(said)]
+    assert not [one for _, said in strings(list(ast.walk(ast.parse(good)))) for one in stumbled(said)]
