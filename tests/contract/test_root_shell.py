@@ -112,6 +112,10 @@ ITSELF = "runs these tests, or hours of them"
 PACKAGES = (
     "the trial of a release (release/trial.py, release/installed.py) installs the packages in a Debian of its own"
 )
+BY_SSH = f"parts, control.sh and agent.sh: {MACHINES}; that rsync and ssh bring them there no test shows"
+MIXED = (
+    "typed by hand in machines of scripts/install's, 2026-11-28; what refuses: tests/contract/test_release_packages.py"
+)
 SERVES = "serves until it is told to end; options: tests/unit/test_pages.py, the daemon: tests/cluster/"
 
 #: What is not typed here, and what shows it.
@@ -142,10 +146,10 @@ ELSEWHERE = {
         "getent hosts",
     ): "machines with names: tests/machines/ finds them, and agent.sh its own",
     ("docs/operate/install.md", "nc -zv"): "asks other machines; the rules are typed here",
-    ("docs/operate/install.md", ".venv/bin/daqcluster machines parts"): MACHINES,
-    ("docs/operate/install.md", "for host in hlt{01..20}"): MACHINES,
-    ("docs/operate/install.md", "systemctl disable --now"): PACKAGES,
-    ("docs/operate/install.md", "mv /opt/daqsched /opt/daqsched.mixed"): PACKAGES,
+    ("docs/operate/install.md", ".venv/bin/daqcluster machines parts"): BY_SSH,
+    ("docs/operate/install.md", "for host in hlt{01..20}"): BY_SSH,
+    ("docs/operate/install.md", "systemctl disable --now"): MIXED,
+    ("docs/operate/install.md", "mv /opt/daqsched /opt/daqsched.mixed"): MIXED,
     ("docs/operate/install.md", "docker build"): "the trial of a release (release/image.py) builds and runs it",
     (
         "docs/operate/rights.md",
