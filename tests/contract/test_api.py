@@ -18,7 +18,7 @@ from typing import Any, Callable
 import httpx
 import msgspec
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from builders import job, offer
 from daqsched.cli import main
@@ -691,6 +691,16 @@ def test_whoever_wants_changes_gets_them_after_the_save_and_holds_nothing_up(
         ("gpu", "WAITING", False),
     ], "what has never been as desired has no change to tell of"
     assert len(serve.client.stories(["*"], 2).stories) == 2 and len(serve.client.stories().stories) == 1
+
+    def told(*words: str) -> Result:
+        return CliRunner().invoke(main, ["--socket", str(serve.path), *words])
+
+    assert "cabling" in told("story", "readout").output
+    for words in (["readout@hlt01"], ["readout@hlt01", "--json"], ["late", "gpu"], ["nobody"]):
+        one, other = told("show", "--story", *words), told("story", *words)
+        assert (one.exit_code, one.output) == (other.exit_code, other.output)
+    mixed = told("show", "--story", "readout@hlt01", "--part", "x")
+    assert mixed.exit_code == 2 and "leave out --set and --part" in mixed.output
 
 
 def test_whoever_waits_for_a_revision_is_told_what_took_its_place_and_nobody_else(serve: Serve) -> None:

@@ -138,7 +138,7 @@ ROWS: dict[str, list[str]] = {
     "logout": [""],
     "cert": ["BAD x"],
     "validate": ["FILE", "BAD", "BAD --json"],
-    "show": ["FILE", "FILE readout", "FILE readout@hlt01", "FILE --json", "1"],
+    "show": ["FILE", "FILE readout", "FILE readout@hlt01", "FILE --json", "1", "--story x", "--story x --json"],
     "schema": [""],
     "backup": ["NEW"],
     "restore": ["BACKUP --state STATE --dry-run", "BAD --state STATE"],

@@ -15,6 +15,7 @@ from daqsched.cli.completion import names
 from daqsched.cli.jobfiles import evaluated, spec_of, with_part
 from daqsched.cli.options import json_option, part_option, set_option
 from daqsched.cli.root import connect, main
+from daqsched.cli.why import MOST, tell_stories
 from daqsched.errors import JobFileError, UserError
 from daqsched.foreign import paint
 from daqsched.plural import plural
@@ -66,14 +67,32 @@ def validate(file: Path, settings: Sequence[str], part: Optional[str], as_json: 
         say(f"A shifter may set {one.name} to {', '.join(one.values)}.")
 
 
+def _tell_story(
+    path: Where, select: Sequence[str], settings: Sequence[str], part: Optional[str], as_json: bool
+) -> None:
+    if settings or part is not None:
+        raise UserError(
+            "--story tells what became of the farm's instances, and not of a file's: leave out --set and --part"
+        )
+    tell_stories(path, select, MOST, as_json)
+
+
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("select", default="", metavar="[JOB[@HOST]]", shell_complete=names("selection"))
 @set_option
 @part_option("Only this part of the farm; - is the one without a name.")
+@click.option(
+    "--story",
+    "story",
+    is_flag=True,
+    help="What became of JOB@HOST, which stands in the place of FILE: `daqsched story`.",
+)
 @json_option
 @click.pass_obj
-def show(path: Where, file: Path, select: str, settings: Sequence[str], part: Optional[str], as_json: bool) -> None:
+def show(
+    path: Where, file: Path, select: str, settings: Sequence[str], part: Optional[str], story: bool, as_json: bool
+) -> None:
     """Show what FILE becomes: all of it, one JOB, or what the executor of JOB@HOST would be told. Offline.
 
     Of JOB@HOST the placeholders are filled in; a port that only a launch can choose is 0. In the place of FILE may stand
@@ -88,6 +107,9 @@ def show(path: Where, file: Path, select: str, settings: Sequence[str], part: Op
     from daqsched.redaction import WHY, hides
     from daqsched.spec import plain
 
+    if story:
+        _tell_story(path, [str(file), *filter(None, [select])], settings, part, as_json)
+        return
     spec = spec_of(lambda: connect(path), str(file), settings)
     if part is not None:
         spec = with_part(spec, part) if spec.part else of_part(spec, read(part))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: So many instances are looked at for what is alike.
 MOST_ALIKE = 1000
+#: Of so many a story is told where nobody says of how many.
+MOST = 20
 
 
 @main.command()
@@ -53,7 +55,7 @@ def why(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
 @main.command()
 @click.argument("select", nargs=-1, metavar="[JOB|HOST|SELECT...]", shell_complete=names("place"))
 @click.option(
-    "-n", "--most", default=20, callback=at_least(0), show_default=True, help="How many to tell of, the latest first."
+    "-n", "--most", default=MOST, callback=at_least(0), show_default=True, help="How many to tell of, the latest first."
 )
 @json_option
 @click.pass_obj
@@ -63,6 +65,11 @@ def story(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
     As far back as this daemon remembers: up to 30 changes each of the 2,000 that changed last. `daqsched status --at` knows
     longer.
     """
+    tell_stories(path, select, most, as_json)
+
+
+def tell_stories(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
+    """Of these, the latest ``most`` first; raises `UserError` where nothing is meant."""
     from daqsched.terminal import show_changes
 
     answer = connect(path).stories(select, most)
