@@ -75,7 +75,7 @@ from daqsched_executor.forward.inputs.sockets import Receiver
 from daqsched_executor.forward.loop import Forwarder
 from daqsched_executor.out import catch
 
-def fail(*arguments):
+def fail(*arguments, **named):
     raise ZeroDivisionError({ERROR!r})
 
 catch()
