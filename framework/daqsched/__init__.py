@@ -15,7 +15,7 @@ forwards lines, `preflight` what is asked of hosts beforehand. What keeps the wo
 `problems`, `operations`, which `openapi` tells programs, `client` (by a `daemon_connection`, and that by an
 `exchange` of HTTP), `remote` (over the network, with `saved_logins`), `settings`. `backends` makes of ``--state``
 what keeps the state, `offline` opens that for a command; `authority` makes certificates, `passwords` keeps those.
-`zookeeper_client` is bounded, for it and for finding masters. Small things: `plural`, `ports`, `times`, `wakeup`,
+`zookeeper_client` is bounded, for it and for finding masters. Small things: `identity`, `plural`, `ports`, `times`, `wakeup`,
 `whole_file`.
 """
 

@@ -15,6 +15,7 @@ import msgspec
 
 from daqsched.errors import JobError
 from daqsched.hosts import fold
+from daqsched.identity import is_one
 from daqsched.limits import refusal, whole
 from daqsched.plural import plural
 from daqsched.times import clock
@@ -109,6 +110,9 @@ class Rollout(msgspec.Struct):
     cause: str = ""
     paused_by: str = ""
     as_asked: bool = False
+    #: As of `task.Borrow`, of who asked for it and of who paused it; not told to people.
+    known_as: tuple[str, ...] = ()
+    pauser_known_as: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.state == "paused" and not self.cause and not self.paused_by:  # of 0.1, which had the sentence alone
@@ -122,6 +126,10 @@ class Rollout(msgspec.Struct):
     def over(self) -> bool:
         """Whether nothing will come of it any more."""
         return self.state in ("done", "aborted", "rolled-back")
+
+    def told(self) -> Rollout:
+        """A copy for people."""
+        return msgspec.structs.replace(self, known_as=(), pauser_known_as=())
 
 
 class RolloutOutcome(msgspec.Struct, frozen=True):
@@ -269,9 +277,11 @@ def whose(rollout: Rollout) -> str:
     return f"{head}, paused {where}, {rollout.why}"
 
 
-def holds_for_another(rollout: Rollout, user: str) -> bool:
+def holds_for_another(rollout: Rollout, user: str, known_as: Collection[str]) -> bool:
     """Whether it is paused, and it or the pause is somebody else's."""
-    return rollout.state == "paused" and (rollout.user != user or rollout.paused_by not in ("", user))
+    its, pauser = (rollout.user, rollout.known_as), (rollout.paused_by, rollout.pauser_known_as)
+    mine = all(is_one(*one, user, known_as) for one in (its, pauser) if one[0])
+    return rollout.state == "paused" and not mine
 
 
 def called(rollout: Rollout) -> str:

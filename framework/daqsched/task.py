@@ -9,6 +9,7 @@ from typing import Literal, Mapping, Optional
 
 import msgspec
 
+from daqsched.identity import is_one
 from daqsched.spec import JobSpec
 from daqsched_executor.contract import OperatorCommand, Report
 
@@ -98,6 +99,12 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str = ""
     #: What ran may live until it ends by itself, `daqsched hold`; else it was ended, `daqsched stop`.
     spares: bool = False
+    #: As of `Borrow`.
+    known_as: tuple[str, ...] = ()
+
+    def is_of(self, user: str, known_as: Collection[str]) -> bool:
+        """Whether that is whose it is."""
+        return is_one(self.user, self.known_as, user, known_as)
 
     def __str__(self) -> str:
         """Whose it is: ``was stopped by alice: cabling``."""
@@ -114,6 +121,12 @@ class Aside(msgspec.Struct, frozen=True, omit_defaults=True):
     #: It comes back by itself then.
     until: float
     message: str = ""
+    #: As of `Borrow`.
+    known_as: tuple[str, ...] = ()
+
+    def is_of(self, user: str, known_as: Collection[str]) -> bool:
+        """Whether that is who set it aside."""
+        return is_one(self.user, self.known_as, user, known_as)
 
 
 class Owned(msgspec.Struct, frozen=True):
@@ -137,8 +150,8 @@ class Borrow(msgspec.Struct, frozen=True):
     known_as: tuple[str, ...] = ()
 
     def is_of(self, user: str, known_as: Collection[str]) -> bool:
-        """Whether that is who runs it: two people may be shown by one name."""
-        return not set(self.known_as).isdisjoint(known_as) if self.known_as else self.user == user
+        """Whether that is who runs it."""
+        return is_one(self.user, self.known_as, user, known_as)
 
 
 class Record(msgspec.Struct, omit_defaults=True, gc=False):

@@ -25,8 +25,8 @@ FRAMEWORK, EXECUTOR = ROOT / "framework" / "daqsched", ROOT / "executor" / "daqs
 
 #: Values in, values out. A new module of the core is entered here.
 PURE = {
-    FRAMEWORK: "batches choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
-    " logbook merge nearest openapi operations plural ports preflight problems proposals redaction rollout select spec"
+    FRAMEWORK: "batches choices confirm control digests errors farm_parts fill foreign forwarder hosts identity saved_choices"
+    " limits logbook merge nearest openapi operations plural ports preflight problems proposals redaction rollout select spec"
     " states task times",
     FRAMEWORK
     / "engine": "__init__ applying backoff causes changes choice_steps clock_shifts commands confirming control_steps"
@@ -317,8 +317,8 @@ def named(path: Path) -> Iterator[str]:
 
 #: The framework from its core outwards: a module imports of its own group and of those before it.
 LAYERS = (
-    "batches bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts saved_choices limits"
-    " logbook merge nearest plural ports preflight proposals redaction rollout select settings spec states task times wakeup"
+    "batches bounded bundle choices confirm control digests errors farm_parts fill foreign forwarder hosts identity saved_choices"
+    " limits logbook merge nearest plural ports preflight proposals redaction rollout select settings spec states task times wakeup"
     " whole_file",
     "rights",
     "jobfile engine",

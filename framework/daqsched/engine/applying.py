@@ -33,7 +33,7 @@ def applied(farm: Farm, event: events.JobsApplied, now: float) -> Accepted:
     """Make the farm what the spec says; what it does not change goes on untouched, and where it changes nothing there is no
     new revision."""
     before = farm.revision
-    merged = outcome(farm, event)
+    merged = outcome(farm, event, farm.asker)
     if merged is None:
         number = before.number if before is not None else 0
         choice_steps.keep(farm, choice_steps.of_apply(farm, event, number))
@@ -98,8 +98,9 @@ def _part_of(event: events.JobsApplied, old: Spec) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
-    """What the apply comes to, None where that is nothing; raises why it is refused. Changes nothing itself."""
+def outcome(farm: Farm, event: events.JobsApplied, known_as: Collection[str]) -> Optional[Merged]:
+    """What the apply comes to, None where that is nothing; raises why it is refused. Changes nothing itself. ``known_as``: who
+    asks, as `Control.known_as`."""
     before = farm.revision
     there = before.digest if before is not None else digest(EMPTY)
     _look_at_base(before, farm.told(there), event.base)
@@ -122,7 +123,7 @@ def outcome(farm: Farm, event: events.JobsApplied) -> Optional[Merged]:
             raise Refused(why_not)
     ends = (
         f"this ends {whose(rollout)}"
-        if takes_over and rollout is not None and holds_for_another(rollout, event.user)
+        if takes_over and rollout is not None and holds_for_another(rollout, event.user, known_as)
         else ""
     )
     confirm_ends(farm, event.stops, *endings(farm, merged, way), ends)

@@ -18,7 +18,7 @@ from daqsched.engine.commands import ASIDE, CONTROL, HOLDS, PROPOSALS, ROLLOUT
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance
 from daqsched.proposals import KEPT_S, Proposals
-from daqsched.task import Aside, Hold
+from daqsched.task import Hold
 
 #: So far back is no more than the unevenness of a clock that is kept right.
 TOLERANCE_S = 1.0
@@ -36,7 +36,9 @@ def set_back(farm: Farm, by: float) -> None:
     farm.namesakes.set_back(by)
     farm.seen = {host: at - by for host, at in farm.seen.items()}
     farm.timers = [(at - by, key) for at, key in farm.timers]  # still a heap
-    farm.aside = {host: Aside(one.user, one.at - by, one.until - by, one.message) for host, one in farm.aside.items()}
+    farm.aside = {
+        host: msgspec.structs.replace(one, at=one.at - by, until=one.until - by) for host, one in farm.aside.items()
+    }
     if farm.controls:
         farm.controls = {
             part: msgspec.structs.replace(one, since=one.since - by, until=one.until - by)
@@ -108,7 +110,7 @@ def read_back(farm: Farm, now: float) -> None:
     """Of what the store gave nothing lies further ahead than it could; what was before something else still is."""
     past = _Past(farm, now)
     farm.aside = {
-        host: one if one.at <= now else Aside(one.user, past(one.at), now + one.until - one.at, one.message)
+        host: one if one.at <= now else msgspec.structs.replace(one, at=past(one.at), until=now + one.until - one.at)
         for host, one in farm.aside.items()
     }
     farm.controls = {

@@ -77,6 +77,12 @@ def part_of(target: Target) -> Optional[str]:
     return None if target.host and not target.job else target.part
 
 
+def asker_of(event: Any, grants: Optional[Grants]) -> tuple[str, ...]:
+    """Who asks for that, as `Control.known_as`; empty: nobody does."""
+    told: tuple[str, ...] = getattr(event, "known_as", ())
+    return told or (known_as(event.user, grants) if hasattr(event, "user") else ())
+
+
 def _user_of(event: Any) -> str:
     user: str = event.order.user if isinstance(event, events.OperatorCommanded) else event.user
     return user

@@ -157,12 +157,12 @@ class Engine(Farm):
         else:
             now = max(now, self.last)  # what was over is not under way again for an uneven clock
         self.last = now
-        self.then = []
+        self.then, self.asker = [], control_steps.asker_of(event, grants)
         verdict = self._answer(event, now, grants, terms)
         rollout_steps.step(self, now)
         while self.then:
             following = self.then.pop(0)  # of our own making: it is never refused
-            self.cause = causes.of(following, self)
+            self.cause, self.asker = causes.of(following, self), getattr(following, "known_as", ())
             _HANDLERS[type(following)](self, following, now)
             rollout_steps.step(self, now)
         self.kill_due(now)

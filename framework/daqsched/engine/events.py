@@ -91,6 +91,8 @@ class JobsApplied(msgspec.Struct, frozen=True, tag=True):
     back: bool = False
     #: By part, what shifters may set from now on, of the part that it is about or, of ``everyones``, of all; None: as before.
     choices: Optional[Mapping[str, ChoiceSet]] = None
+    #: As of `ControlTaken`, where the engine asks for it in somebody's name.
+    known_as: tuple[str, ...] = ()
 
     @property
     def scope(self) -> Scope:

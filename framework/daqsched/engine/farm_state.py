@@ -149,5 +149,7 @@ class FarmState:
         #: Those whose state may have changed in this step, each with what did it; and of those that are gone the last state.
         self.touched: dict[Key, str] = {}
         self.gone: dict[Key, str] = {}
+        #: Who asks for what is done now, as `Control.known_as`; empty: nobody does.
+        self.asker: tuple[str, ...] = ()
         #: What is done now is done for this.
         self.cause = ""

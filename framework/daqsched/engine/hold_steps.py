@@ -58,13 +58,16 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
         raise _theirs(others, f"nothing was {'held' if event.spares else 'stopped'}: ")
     confirm_ends(farm, event.stops, () if event.spares else touched)
     for key in nowhere:
-        farm.holds[key] = Hold(event.user, now, event.message, event.spares)
+        farm.holds[key] = Hold(event.user, now, event.message, event.spares, farm.asker)
         farm.note(f"{key[0]}, which has no machine yet: stopped by {event.user}")
     if nowhere:
         farm.out.append(commands.SaveDocument(HOLDS))
     for instance in touched:
         key = instance.key
-        instance.record.hold, instance.record.unread = Hold(event.user, now, event.message, event.spares), ""
+        instance.record.hold, instance.record.unread = (
+            Hold(event.user, now, event.message, event.spares, farm.asker),
+            "",
+        )
         what = "held" if event.spares else "stopped"
         farm.note(f"{instance}: {what} by {event.user}{': ' + event.message if event.message else ''}")
         farm.dirty[key] = None
@@ -191,7 +194,7 @@ def _first_start(farm: Farm, key: Key) -> bool:
 def _everywhere(farm: Farm, touched: Iterable[Instance], event: events.Released) -> Iterator[Key]:
     """What was stopped of these jobs before they had found a machine."""
     for key in {(instance.name, "") for instance in touched}.intersection(farm.holds):
-        if event.everyones or farm.holds[key].user == event.user:
+        if event.everyones or farm.holds[key].is_of(event.user, farm.asker):
             yield key
 
 
@@ -214,14 +217,14 @@ def _apart(
     others: list[tuple[str, str, str]] = []
     for instance in instances:
         hold = instance.record.hold
-        if _is_free(hold, user):
+        if _is_free(farm, hold, user):
             free.append(instance)
         else:
             others.append((*instance.key, str(hold)))
     mine = []
     for key in outside:
         hold = farm.holds.get(key)
-        if _is_free(hold, user):
+        if _is_free(farm, hold, user):
             mine.append(key)
         else:
             others.append((*key, str(hold)))
@@ -235,8 +238,8 @@ def absent_of(farm: Farm, keys: Iterable[Key], nowhere: Collection[Key]) -> tupl
     )
 
 
-def _is_free(hold: Optional[Hold], user: str) -> bool:
-    return hold is None or hold.user in ("", user)
+def _is_free(farm: Farm, hold: Optional[Hold], user: str) -> bool:
+    return hold is None or not hold.user or hold.is_of(user, farm.asker)
 
 
 def _tell_anew(farm: Farm, instance: Instance, now: float) -> None:

@@ -68,7 +68,11 @@ def renew(farm: Farm, now: float) -> None:
 def passed_on(owned: Mapping[str, Owned], name: str, hold: Hold) -> Hold:
     """A stop of this job as it is for whose the job is: one of before is nobody's any more, and holds all the same."""
     one = owned.get(name)
-    return hold if one is None or one.since <= hold.at or not hold.user else replace(hold, user=FORMER, message="")
+    return (
+        hold
+        if one is None or one.since <= hold.at or not hold.user
+        else replace(hold, user=FORMER, message="", known_as=())
+    )
 
 
 def set_back(farm: Farm) -> None:

@@ -64,8 +64,8 @@ def put_aside(farm: Farm, event: events.PutAside, now: float) -> Accepted:
     confirm_ends(farm, event.stops, touched)
     for host in event.hosts:
         was = farm.aside.get(host)
-        before = f", and was by {was.user}" if was is not None and was.user != event.user else ""
-        farm.aside[host] = Aside(event.user, now, event.until, event.message)
+        before = f", and was by {was.user}" if was is not None and not was.is_of(event.user, farm.asker) else ""
+        farm.aside[host] = Aside(event.user, now, event.until, event.message, farm.asker)
         farm.note(f"{host} is set aside by {event.user}{before}{': ' + event.message if event.message else ''}")
     for instance in touched:
         instance.aside = True
@@ -79,7 +79,8 @@ def _ensure_own(
     farm: Farm, event: Union[events.PutAside, events.Returned], verb: str, more: str, what: str, now: float
 ) -> None:
     """Raise `Refused` where somebody else has set one of these hosts aside, and ``event`` is not said to mean that, too."""
-    others = [host for host in event.hosts if host in farm.aside and farm.aside[host].user not in ("", event.user)]
+    there = [(host, farm.aside[host]) for host in event.hosts if host in farm.aside]
+    others = [host for host, one in there if one.user and not one.is_of(event.user, farm.asker)]
     if event.everyones or not others:
         return
     also = f", and {len(others) - 1} more" if len(others) > 1 else ""
@@ -172,8 +173,12 @@ def returned(farm: Farm, event: events.Returned, now: float) -> Accepted:
         raise UserError(f"{some(strange)}: not set aside, nothing was given back; `daqsched aside` lists what is")
     _ensure_own(farm, event, "return", "", "gives back", now)
     there = [instance for host in dict.fromkeys(event.hosts) for instance in of_host(farm, host)]
-    by_hand = [(str(one), one.record.borrow.user) for one in there if one.record.borrow is not None]
-    others = [f"{one}, which is run by hand by {user}" for one, user in by_hand if user != event.user]
+    by_hand = [(str(one), one.record.borrow) for one in there if one.record.borrow is not None]
+    others = [
+        f"{one}, which is run by hand by {borrow.user}"
+        for one, borrow in by_hand
+        if not borrow.is_of(event.user, farm.asker)
+    ]
     confirm_ends(
         farm,
         event.stops,

@@ -90,7 +90,7 @@ def steered(farm: Farm, event: events.RolloutSteered, now: float) -> Accepted:
         back = what_goes_back(farm, rollout, before, event.user, by)
         to_be = change_of(now_in_force.spec, back.spec, back.scope, farm.hosts_of, farm.behind())
         confirm_ends(farm, event.stops, *endings(farm, to_be, back.strategy))
-        roll_back(farm, event.user, with_cause(rollout, by), now)
+        roll_back(farm, event.user, farm.asker, with_cause(rollout, by), now)
     farm.rolling.touched = True
     return Accepted(rollout=rollout.number)
 

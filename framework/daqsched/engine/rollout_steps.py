@@ -99,6 +99,7 @@ def begin(
         batches=len(rolling.batches),
         reached=0,
         part=parts.pop() if len(parts) == 1 else "",
+        known_as=farm.asker,
     )
     rolling.last, rolling.before, rolling.asked = last, before, 0.0
     rolling.work_on(())
@@ -109,8 +110,9 @@ def begin(
     )
 
 
-def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
-    """What was changed goes back to what ran there, batch by batch as it came; what was not goes on as it is.
+def roll_back(farm: Farm, user: str, known_as: tuple[str, ...], why: str, now: float) -> None:
+    """What was changed goes back to what ran there, batch by batch as it came; what was not goes on as it is. In the name of
+    ``user``, of whom rules know ``known_as``.
 
     Nothing holds that up: what ran before is known to run.
     """
@@ -125,7 +127,7 @@ def roll_back(farm: Farm, user: str, why: str, now: float) -> None:
         change_state(farm, "paused", f"{why}; it can't be rolled back: {error}")
         return
     end(farm, "rolled-back", why, now)
-    farm.then.append(following)
+    farm.then.append(msgspec.structs.replace(following, known_as=known_as))
 
 
 def what_goes_back(farm: Farm, rollout: Rollout, before: Before, user: str, why: str) -> events.JobsApplied:
@@ -161,6 +163,7 @@ def change_state(farm: Farm, state: State, why: str, by: str = "", as_asked: boo
     if not by:
         rollout.cause = why if state == "paused" else ""
     rollout.state, rollout.why, rollout.paused_by, rollout.as_asked = state, why, by, as_asked
+    rollout.pauser_known_as = farm.asker if by else ()
     farm.out.append(commands.SaveDocument(ROLLOUT))
     farm.note(f"rollout {rollout.number}: {state}{' ' + why if why else ''}")
 
@@ -190,7 +193,7 @@ def failed(farm: Farm, instance: Instance, why: str, now: float) -> None:
     if 0 < rollout.strategy.failures <= rollout.failed:
         times = f"{rollout.failed} failure{'s' if rollout.failed > 1 else ''}, the last of {instance}: {why}"
         if rollout.strategy.on_failure == "rollback" and rollout.kind == "apply":
-            roll_back(farm, rollout.user, times, now)
+            roll_back(farm, rollout.user, rollout.known_as, times, now)
         else:
             change_state(farm, "paused", times)
 

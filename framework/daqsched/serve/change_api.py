@@ -16,6 +16,7 @@ from daqsched.choices import ChoiceSet
 from daqsched.engine import events, permission
 from daqsched.engine.applying import ensure_part, outcome
 from daqsched.engine.commands import Revision
+from daqsched.engine.control_steps import known_as
 from daqsched.engine.engine import Engine
 from daqsched.errors import UserError
 from daqsched.merge import Merged, Scope
@@ -166,7 +167,7 @@ class ChangeRoutes:
         def refused(engine: Engine, now: float) -> None:
             remember(request, engine.spec)
             engine.ensure_may_ask(asked, grants_of(request), terms_of(request), now)
-            outcome(engine, event)
+            outcome(engine, event, known_as(event.user, grants_of(request)))
 
         return await self._looking.look(user_of(request), about, refused)
 

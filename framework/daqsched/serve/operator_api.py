@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Hashable, Sequence
 from typing import Callable, Optional
 
-import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
@@ -322,14 +321,14 @@ def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
     """The rollout that is under way or was last; with its ``number`` also the one before."""
     rolling = engine.rolling
     if number and rolling.last is not None and rolling.last.number == number:
-        return RolloutAnswer(msgspec.structs.replace(rolling.last), [], now)
+        return RolloutAnswer(rolling.last.told(), [], now)
     lagging: list[tuple[str, str, str]] = []
     for key in rolling.lagging:
         why = why_not_ready(engine, key, now)
         if why and len(lagging) < MOST_LAGGING:
             lagging.append((*key, why))
     # a copy: the engine changes its own
-    copy = msgspec.structs.replace(rolling.rollout) if rolling.rollout is not None else None
+    copy = rolling.rollout.told() if rolling.rollout is not None else None
     if copy is not None:  # what was there has been told since of those that answer again
         copy.unreached = still_away(engine)
     return RolloutAnswer(copy, lagging, now)
