@@ -157,6 +157,7 @@ export interface Selected {
   agent_before?: string;
   count: number;
   dependents?: string[];
+  ends?: null | number;
   forwarders?: number;
   others?: number;
   rejected?: [string, string, string][];

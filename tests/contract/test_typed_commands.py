@@ -556,7 +556,9 @@ def test_what_is_told_to_stop_counts_forwarders_and_says_so(serve: Serve, run: R
     forwarder = ForwarderSpec(name=FORWARDER, argv=("x",), hosts=("hlt01",))
     serve.daemon.put(events.JobsApplied(Spec(jobs=(job(), forwarder)), "root", ""))
     serve.settle()
-    assert "2 told to stop, with 1 forwarder of lines; `daqsched start '*'`" in run("stop", "*")
+    said = run("stop", "*")
+    assert "2 told to stop, with 1 forwarder of lines; `daqsched start '*'`" in said
+    assert "again. No running program ends." in said
     assert "1 told to stop; " in run("stop", "readout")
     serve.daemon.put(events.Registered("fw", "m:5050"))
     assert "2 may run, with 1 forwarder of lines: readout@hlt01; " in run("start", "*")

@@ -22,6 +22,7 @@ from daqsched.errors import JobError, Refused
 from daqsched.preflight import Question
 from daqsched.rights.tokens import Token
 from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
+from daqsched.select import selection
 from daqsched.spec import EMPTY, FORWARDER, ForwarderSpec, JobSpec, Spec
 from daqsched_executor.contract import OperatorCommand, Probe, Report
 
@@ -383,3 +384,42 @@ def test_what_waits_out_a_back_off_is_no_running_program() -> None:
     assert isinstance(world.verdict, NotConfirmed) and (world.verdict.stops, world.verdict.running) == (3, 3)
     world.say(events.RestartAsked(READOUT, "bob", "", AT_ONCE, stops=3))
     assert isinstance(world.verdict, Accepted)
+
+
+def in_backoff(world: World) -> None:
+    """Two have no program now: one waits to be started again, the other's launch failed."""
+    world.report(world.task_of(*READOUT[0]), data=Report("backoff", restarts=3).to_json(), by_executor=True)
+    world.report(world.task_of(*READOUT[1]), "TASK_KILLED")
+
+
+def unreachable(world: World) -> None:
+    """A host does not answer."""
+    world.report(world.task_of(*READOUT[0]), "TASK_UNREACHABLE")
+
+
+SELECTIONS = ["*", "readout", "@hlt01", "@hlt[01-03]", FORWARDER, "readout@hlt02", "readout@hlt[02-12]"]
+
+
+@pytest.mark.parametrize("select", SELECTIONS)
+@pytest.mark.parametrize("before", [as_it_is, in_backoff, unreachable, rolled, first_aside])
+def test_a_stop_ends_as_many_as_the_question_before_it_asked_about(
+    before: Callable[[World], None], select: str
+) -> None:
+    """Forwarders of lines and what has no program count in neither number."""
+    world = farm()
+    before(world)
+    world.engine.end_limit = EndLimit(programs=0)
+    named = selection([select])
+    keys = tuple(key for key in world.engine.instances if named(*key))
+    world.say(events.Held(keys, "bob"))
+    asked = world.verdict.stops if isinstance(world.verdict, NotConfirmed) else 0
+    if asked:
+        world.say(events.Held(keys, "bob", stops=asked))
+    told = world.verdict
+    assert isinstance(told, Accepted), told
+    assert told.stops == asked <= sum(key[0] != FORWARDER for key in told.keys)
+    assert (told.stops > 0) == (select != FORWARDER and (before, select) not in NOTHING_RUNS)
+
+
+#: Where a selection has no program that runs.
+NOTHING_RUNS = {(first_aside, "@hlt01"), (in_backoff, "@hlt01"), (in_backoff, "readout@hlt02")}

@@ -217,7 +217,10 @@ def stop(path: Where, select: Sequence[str], message: str, yes: bool, stops: Opt
     answer = confirmed(lambda stops: client.stop(select, message, stops), yes, stops)
     told = answer.count - len(answer.waiting)
     again = f"{_with_forwarders(answer)}; `daqsched start {shlex.join(select)}` lets them run again"
-    say(f"{told} told to stop{again}." if told else "None was told to stop.")
+    ends = [f"This ends {plural(answer.ends, 'running program')}."] if answer.ends else ["No running program ends."]
+    if answer.ends is None or answer.ends == told:
+        ends = []
+    say(f"{told} told to stop{again}." if told else "None was told to stop.", *ends)
     show_rejected([*answer.waiting, *answer.rejected])
     if answer.dependents:
         say(

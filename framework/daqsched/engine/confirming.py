@@ -35,19 +35,21 @@ def _has_task(instance: Optional[Instance]) -> bool:
 
 def confirm_ends(
     farm: Farm, stops: Optional[int], ended: Iterable[Instance], renewed: Iterable[Instance] = (), besides: str = ""
-) -> None:
-    """Raise `NotConfirmed` where more of these run than was agreed to (``stops``), or than may end unasked; the ``renewed``
-    are started anew. ``besides``: the sentence of somebody else's that ends, which is asked about whatever the number is."""
+) -> int:
+    """How many of these run: `NotConfirmed` is raised, which asks about that number, where it is more than was agreed to
+    (``stops``), or than may end unasked; the ``renewed`` are started anew. ``besides``: the sentence of somebody else's that ends,
+    which is asked about whatever the number is."""
     stopped, again = list(filter(runs, ended)), list(filter(runs, renewed))
     limits = _limits(farm, {one.part or "" for one in (*stopped, *again)})
-    unsaid = bool(besides) and stops is None
-    if not unsaid and len(stopped) + len(again) <= (min(limit.most(0) for limit in limits) if stops is None else stops):
-        return  # however many run
-    found = confirm.counted(len(stopped) + len(again), _running(farm), limits)
+    unsaid, count = bool(besides) and stops is None, len(stopped) + len(again)
+    if not unsaid and count <= (min(limit.most(0) for limit in limits) if stops is None else stops):
+        return count  # however many run
+    found = confirm.counted(count, _running(farm), limits)
     keys = [one.key for one in stopped], [one.key for one in again]
     why = confirm.refusal(stops, found.unasked, found.running, *keys, besides)
     if why is not None:
         raise why
+    return count
 
 
 def end_count(farm: Farm, ended: Iterable[Instance], renewed: Iterable[Instance] = ()) -> confirm.EndCount:

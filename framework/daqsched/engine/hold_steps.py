@@ -56,7 +56,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     touched, nowhere, others = _apart(farm, touched, nowhere, event.user)
     if others and not touched and not nowhere:
         raise _theirs(others, f"nothing was {'held' if event.spares else 'stopped'}: ")
-    confirm_ends(farm, event.stops, () if event.spares else touched)
+    ends = confirm_ends(farm, event.stops, () if event.spares else touched)
     for key in nowhere:
         farm.holds[key] = Hold(event.user, now, event.message, event.spares, farm.asker)
         farm.note(f"{key[0]}, which has no machine yet: stopped by {event.user}")
@@ -85,6 +85,7 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
         rejected=(*gone, *others),
         dependents=_dependents(farm, keys),
         waiting=tuple(one for one in late if one[2]),
+        stops=ends,
     )
 
 

@@ -48,7 +48,7 @@ class Accepted(msgspec.Struct, frozen=True):
     agent: str = ""
     agent_before: str = ""
     #: Of an apply: tasks that end and do not come back, programs that are ended to be started anew (at once, or when their
-    #: batch begins), instances that are new. Of what its file says: forwarders are not counted.
+    #: batch begins), instances that are new. Of what its file says: forwarders are not counted. Of a stop: programs that it ends.
     stops: int = 0
     restarts: int = 0
     starts: int = 0

@@ -41,6 +41,9 @@ class Selected(msgspec.Struct):
     #: counted, as they ran already or were being started.
     which: str = ""
     running: int = 0
+    #: Of a stop: how many running programs it ends, as `UnconfirmedProblem.stops` asks about them; null: a daemon before does not
+    #: say.
+    ends: Optional[int] = None
 
 
 class OrderRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

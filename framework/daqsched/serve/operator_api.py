@@ -201,6 +201,7 @@ class OperatorRoutes:
             forwarders=sum(key[0] == FORWARDER for key in now),
             which=_words(now),
             running=accepted.running,
+            ends=accepted.stops,
         )
 
     async def _chosen(
