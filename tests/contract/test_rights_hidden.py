@@ -362,3 +362,24 @@ def test_rights_on_what_is_hidden_are_as_on_what_is_not_there(crowded: Door) -> 
     for there, nowhere in (("canary", "nosuchjob"), ("canarytwo", "nosuchjob")):
         first = door.http.get(f"/v1/rights?job={there}&host=hlt01").text.replace(there, nowhere)
         assert first == door.http.get(f"/v1/rights?job={nowhere}&host=hlt01").text
+
+
+@pytest.mark.parametrize(
+    "path", ["status", "status?select=*", "status?select=readout", "status?limit=1", "status?part=-"]
+)
+@pytest.mark.parametrize("group", ["trg", "lead", "blind", "admin"])
+def test_what_was_stopped_and_left_the_farm_is_told_to_who_sees_all_of_it(door: Door, group: str, path: str) -> None:
+    """Neither that there is something, nor whose it is, nor why, is told to who may not see the job."""
+    door.come("admin")
+    door.client.stop(["canary"], "canary-cabling", stops=9)
+    door.client.apply(Spec(jobs=(mine(),)), "second", stops=9)
+    door.come(group)
+    found = door.http.get(f"/v1/{path}")
+    assert found.status_code == 200, found.text
+    told = found.json().get("absent", "")
+    if group == "admin":
+        assert (
+            told.startswith("canary@canaryhost was stopped by ") and ": canary-cabling, and is not in the farm" in told
+        )
+    else:
+        assert told == "" and "canary" not in found.text

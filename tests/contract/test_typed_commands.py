@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -661,11 +662,13 @@ def test_what_was_stopped_and_left_the_farm_is_told_by_plan_and_can_be_started(
     assert stays in run("plan", file, status=6)
     absent = "arch@hlt01 was stopped by games: disk, and is not in the farm: it stays stopped when it is back, unless"
     assert f"{absent} `daqsched start --all arch@hlt01` says otherwise." in run("status")
+    assert json.loads(run("status", "--json"))["absent"] == f"{absent} `daqsched start --all arch@hlt01` says otherwise"
     assert "arch@hlt01 was stopped by games: disk: `daqsched start --all arch@hlt01`" in run(
         "start", "arch@hlt01", status=5
     )
     said = run("start", "arch@hlt01", "--all")
     assert "not in the farm: it stays" not in run("status")
+    assert not json.loads(run("status", "--json")).get("absent")
     assert "None may run yet." in said and "arch@hlt01 is not in the farm: it starts when a job file names it" in said
     assert stays not in run("plan", file, status=6)
     assert "no job matches arch@hlt01" in run("start", "arch@hlt01", status=2)
