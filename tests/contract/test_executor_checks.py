@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import pytest
 
 from daqsched_executor.contract import Check, Report, Restart
 from daqsched_executor.machine.socket_folder import MOST_LEFT, PREFIX, own_place
+from daqsched_executor.run.loop import READ, WRITE
+from daqsched_executor.run.port_probe import Exchange, PortProbe, numeric
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, how_far, processes_of, report_of
 from waiting import alive, until
 
@@ -657,6 +661,64 @@ class TestLean:
         environment = executor.sandbox / "environment"
         until(lambda: environment.exists() and "DAQSCHED_JOB" in environment.read_text(), "environment")
         assert "NOTIFY_SOCKET" not in environment.read_text() and "WATCHDOG" not in environment.read_text()
+
+
+class OneFile:
+    """As much of the executor's loop as one probe needs."""
+
+    def __init__(self) -> None:
+        self._mask, self._ready = 0, print
+
+    def watch(self, file: int, mask: int, ready: Any, failed: Any) -> None:
+        self._file, self._mask, self._ready = file, mask, ready
+
+    def forget(self, file: int) -> None:
+        self._mask = 0
+
+    def run(self) -> None:
+        """Until nothing is watched."""
+        while self._mask:
+            wanted = [self._file]
+            assert any(select.select(wanted * (self._mask == READ), wanted * (self._mask == WRITE), (), 20.0))
+            self._ready(self._mask)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"+PONG\r\n", (True, "")),
+        (b"-LOADING", (False, "{place} says -LOADING")),
+        (b"", (False, "{place} says nothing")),
+    ],
+)
+def test_a_protocol_on_a_port_is_what_is_sent_and_what_the_answer_means(
+    answer: bytes, expected: tuple[bool, str]
+) -> None:
+    """The probe of a port knows none by itself: a type's entry in `PROBES` gives it one, as this made-up one does."""
+
+    def understand(heard: bytes, whole: bool) -> tuple[bool, str] | None:
+        ok = heard == b"+PONG\r\n"
+        return (ok, f"says {heard.decode() or 'nothing'}") if ok or whole else None
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        check = Check("redis", "redis", port=server.getsockname()[1])
+
+        def serve() -> bytes:
+            taken, _ = server.accept()
+            with taken:
+                asked = taken.recv(100)
+                for at in range(len(answer)):
+                    taken.send(answer[at : at + 1])
+                return asked
+
+        asked = pool.submit(serve)
+        said: list[tuple[bool | None, str]] = []
+        loop: Any = OneFile()
+        exchange = Exchange(lambda check: b"PING\r\n", understand)
+        PortProbe(loop, check, exchange, numeric(check.address), lambda *one: said.append(one)).begin()
+        loop.run()
+        assert asked.result() == b"PING\r\n"
+    assert said == [(expected[0], expected[1].format(place=check.place))]
 
 
 def test_a_stop_in_the_middle_of_checks_of_every_kind_is_quick_and_clean(agent: FakeAgent, start: Start) -> None:

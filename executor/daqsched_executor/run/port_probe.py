@@ -1,4 +1,4 @@
-"""The port probe: a connection, or one GET on it. Never blocks; what it reads is bounded.
+"""The port probe: a connection, or a question and its answer on it: HTTP's is `HTTP`. Never blocks; what it reads is bounded.
 
 Its time limit is the caller's: `close` ends it at any time.
 """
@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from daqsched_executor.contract import Check
 from daqsched_executor.log import place_of
@@ -39,21 +40,33 @@ def look_up(host: str) -> list[tuple[int, str]]:
     return [(int(family), str(address[0])) for family, _, _, _, address in found]
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """What is said on a connection, in a protocol."""
+
+    #: The bytes that are sent.
+    request: Callable[[Check], bytes]
+    #: What the bytes that came say: whether all is well, and what they say else; None: not known before there are more of
+    #: them. The second says that no more come.
+    understand: Callable[[bytes, bool], tuple[bool, str] | None]
+
+
 class PortProbe:
     """One attempt: ``done(ok, why not)`` is called once, unless `close` comes first; with None where we could not ask.
 
-    ``asks`` is what is sent, and the answer is looked at; empty: a connection is enough.
+    Without an ``exchange`` a connection is enough.
     """
 
     def __init__(
         self,
         loop: Loop,
         check: Check,
-        asks: bytes,
+        exchange: Exchange | None,
         addresses: list[tuple[int, str]],
         done: Callable[[bool | None, str], None],
     ) -> None:
-        self._loop, self._check, self._asks, self._addresses, self._done = loop, check, asks, list(addresses), done
+        self._loop, self._check, self._exchange, self._done = loop, check, exchange, done
+        self._addresses = list(addresses)
         self._socket: socket.socket | None = None
         self._connected = False
         #: Why the first address could not be connected to: it says more than that a machine has no IPv6.
@@ -88,9 +101,9 @@ class PortProbe:
             if code:
                 return self._failed(code)
             self._connected = True
-            if not self._asks:
+            if self._exchange is None:
                 return self._finish(True, "")
-            self._request = self._asks
+            self._request = self._exchange.request(self._check)
         try:
             if mask & WRITE:
                 self._request = self._request[self._socket.send(self._request) :]
@@ -105,8 +118,9 @@ class PortProbe:
         return None
 
     def _hear(self, heard: bytes) -> None:
+        assert self._exchange is not None, "nothing is read where nothing was asked"
         self._answer += heard
-        answer = understand(self._answer, not heard or len(self._answer) >= ANSWER_BYTES)
+        answer = self._exchange.understand(self._answer, not heard or len(self._answer) >= ANSWER_BYTES)
         if answer is not None:
             ok, what = answer
             self._finish(ok, "" if ok else f"{self._check.place}{self._check.path} {what}")
@@ -169,3 +183,7 @@ def understand(answer: bytes, whole: bool) -> tuple[bool, str] | None:
         return None
     said = " ".join(body[:QUOTE].decode("utf-8", "replace").split())
     return False, f"answers with HTTP {code}" + (f": {said}" if said else "")
+
+
+#: A GET of the check's path.
+HTTP = Exchange(request, understand)

@@ -19,7 +19,7 @@ from daqsched_executor.machine.process import Program
 from daqsched_executor.run.forked_query import ForkedQuery
 from daqsched_executor.run.loop import Loop
 from daqsched_executor.run.output_probe import OutputProbe
-from daqsched_executor.run.port_probe import PortProbe, look_up, numeric, request
+from daqsched_executor.run.port_probe import HTTP, Exchange, PortProbe, look_up, numeric
 from daqsched_executor.run.streams import Files
 
 if TYPE_CHECKING:
@@ -117,18 +117,18 @@ def command(means: Means, queries: ForkedQueries, number: int, check: Check, pay
 
 def tcp(means: Means, queries: ForkedQueries, number: int, check: Check, payload: Payload) -> Probing:
     """Whether a connection is taken."""
-    return _port(means, queries, check, lambda: b"")
+    return _port(means, queries, check, None)
 
 
 def http(means: Means, queries: ForkedQueries, number: int, check: Check, payload: Payload) -> Probing:
     """What a GET is answered with."""
-    return _port(means, queries, check, lambda: request(check))
+    return _port(means, queries, check, HTTP)
 
 
-def _port(means: Means, queries: ForkedQueries, check: Check, asks: Callable[[], bytes]) -> Probing:
+def _port(means: Means, queries: ForkedQueries, check: Check, exchange: Exchange | None) -> Probing:
     def ask(since: float, begun: Begun, answered: Answer) -> None:
         def connect(addresses: list[tuple[int, str]]) -> None:
-            probe = PortProbe(means.loop, check, asks(), addresses, answered)
+            probe = PortProbe(means.loop, check, exchange, addresses, answered)
             begun(probe)
             probe.begin()
 
