@@ -185,6 +185,7 @@ export interface StatusAnswer {
   doubt?: string;
   held?: string;
   hint?: string;
+  illegal_transitions?: number;
   leader?: string;
   master: string;
   next?: string;

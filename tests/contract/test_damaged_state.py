@@ -330,7 +330,7 @@ def test_what_a_daemon_finds_changed_at_its_start_is_told_before_anything_else_h
             if known
             else []
         )
-        assert daemon.engine.transitions.illegal_moves == 0, "nobody saw how it came to it"
+        assert daemon.engine.transitions.illegal_transitions == 0, "nobody saw how it came to it"
         store.close()
         chronicle.close(3e9)
 

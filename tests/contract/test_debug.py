@@ -70,6 +70,23 @@ def texts(file: Path) -> dict[str, str]:
         return {name.partition("/")[2]: part.read().decode() for name, part in found.items() if part is not None}
 
 
+def test_a_transition_that_cannot_be_is_counted_where_people_look(serve: Serve, tmp_path: Path) -> None:
+    """In the answer that `status --json` prints and the bundle has: it is a bug of ours, and its story is in the daemon's log."""
+    assert serve.client.status().illegal_transitions == 0
+    engine = serve.daemon.engine
+    (task,) = serve.edge.launched()
+    engine.instances["readout", "hlt01"].shown = "STOPPED"  # as a bug of ours could have it
+    running = Report("running", pid=1).to_json()
+    serve.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_RUNNING", data=running, uuid="v", by_executor=True))
+    serve.settle()
+    assert serve.client.status().illegal_transitions == 1
+    run(tmp_path, serve.path, "c.tar.gz")
+    assert json.loads(texts(tmp_path / "c.tar.gz")["status.json"])["illegal_transitions"] == 1
+    command = [sys.executable, "-m", "daqsched.cli", "--socket", str(serve.path), "status", "--json"]
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    assert json.loads(printed)["illegal_transitions"] == 1
+
+
 def test_it_has_what_the_daemon_knows_and_no_secret(serve: Serve, tmp_path: Path) -> None:
     """Neither as it is nor in a death's last lines; also of revisions before. The file is ours alone."""
     handler = log.Recent()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builders import World, job
 from daqsched.engine import commands, events
-from daqsched.engine.changes import GONE, MOST_CHANGES, MOST_STORIES, MOVES, Changed, Stories, shortened
+from daqsched.engine.changes import GONE, MOST_CHANGES, MOST_STORIES, TRANSITIONS, Changed, Stories, shortened
 from daqsched.engine.demand import REVIVE_EVERY_S
 from daqsched.engine.engine import Engine
 from daqsched.engine.shown import state_of
@@ -359,7 +359,7 @@ def test_an_illegal_transition_is_said_with_its_story_and_the_farm_runs_on() -> 
     engine.instances[KEY].record.hold = None
     engine.instances[KEY].record.done, engine.instances[KEY].record.succeeded = "x", True
     (change,) = engine.transitions.of_step(world.now)
-    assert (change.before, change.after) == ("STOPPED", "FINISHED") and engine.transitions.illegal_moves == 1
+    assert (change.before, change.after) == ("STOPPED", "FINISHED") and engine.transitions.illegal_transitions == 1
     assert said == [
         "readout@hlt01: STOPPED to FINISHED by a bug is an illegal transition: a bug, please report it; before: "
         "RUNNING to STOPPING by stop by bob: cabling; STOPPING to STOPPED by its end"
@@ -369,7 +369,7 @@ def test_an_illegal_transition_is_said_with_its_story_and_the_farm_runs_on() -> 
 
 def test_no_state_is_its_own_successor() -> None:
     """And each is known."""
-    assert all(before not in after and after <= set(MOVES) for before, after in MOVES.items())
+    assert all(before not in after and after <= set(TRANSITIONS) for before, after in TRANSITIONS.items())
 
 
 def test_what_time_alone_changes_comes_by_a_tick_and_no_look_is_ahead_of_it() -> None:
@@ -411,7 +411,7 @@ def test_an_illegal_transition_is_in_the_daemons_log_once() -> None:
         step = engine.handle(event, world.now)
         assert [(one.before, one.after) for one in step.changes] == [("STOPPED", "RUNNING")]
         said += [one.sentence for one in step.commands if isinstance(one, commands.Note)]
-    assert engine.transitions.illegal_moves == 2
+    assert engine.transitions.illegal_transitions == 2
     assert len(said) == 1 and said[0].startswith("readout@hlt01: STOPPED to RUNNING by its executor is an illegal")
 
 

@@ -19,13 +19,13 @@ if __name__ == "__main__":
 
 from builders import World, job, rows
 from daqsched.engine import events
-from daqsched.engine.changes import GONE, MOVES
+from daqsched.engine.changes import GONE, TRANSITIONS
 from daqsched.rollout import AT_ONCE, Strategy
 from daqsched.spec import JobSpec
 from daqsched.states import Shown
 from daqsched_executor.contract import OperatorCommand, Report, Restart
 from daqsched_executor.life import lifecycle
-from daqsched_executor.life.state import MOVES as PHASE_MOVES
+from daqsched_executor.life.state import MOVES
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "states.md"
 
@@ -251,7 +251,9 @@ def page() -> str:
     ]
     order = [GONE, *get_args(Shown)]
     for before in order:
-        lines.append(f"| {before or '-'} | {', '.join(after or '-' for after in order if after in MOVES[before])} |")
+        lines.append(
+            f"| {before or '-'} | {', '.join(after or '-' for after in order if after in TRANSITIONS[before])} |"
+        )
     lines += [
         "",
         "## The executor's phases",
@@ -262,7 +264,7 @@ def page() -> str:
         "",
         "| from | to |",
         "| --- | --- |",
-        *(f"| {before} | {', '.join(phases) or 'none: it leaves'} |" for before, phases in PHASE_MOVES.items()),
+        *(f"| {before} | {', '.join(phases) or 'none: it leaves'} |" for before, phases in MOVES.items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -294,11 +296,11 @@ def test_the_executor_s_page_has_every_phase_and_what_leads_on_in_it() -> None:
     """Each phase has its row; each event that it names is taken there, and a stop is everywhere."""
     text = (PAGE.parent.parent / "design" / "executor.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| .* \| (.*) \|$", text.partition("| what is alive in it |")[2], re.MULTILINE)
-    assert [phase for phase, _ in rows] == list(PHASE_MOVES)
+    assert [phase for phase, _ in rows] == list(MOVES)
     taken = {(phase, event.__name__) for phase, event in lifecycle._STEPS}
     assert {(phase, event) for phase, events in rows for event in re.findall(r"`(\w+)`", events)} <= taken
     assert all(re.search(r"`\w+`", events) for _, events in rows)
-    assert {(phase, "StopAsked") for phase in PHASE_MOVES} <= taken
+    assert {(phase, "StopAsked") for phase in MOVES} <= taken
 
 
 if __name__ == "__main__":

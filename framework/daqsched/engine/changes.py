@@ -86,7 +86,7 @@ _ALL = frozenset(get_args(Shown)) | {GONE}
 
 #: From which state it can come into which in one step. What is not here is a bug of ours: `Engine.handle` says so. Docs:
 #: docs/reference/states.md is made of it.
-MOVES: dict[str, frozenset[str]] = {
+TRANSITIONS: dict[str, frozenset[str]] = {
     # stopped by hand before it left the farm: it comes back so
     GONE: frozenset({"WAITING", "STARTING", "ASIDE", "STOPPED"}),
     # without a task: it begins with a launch, or with one that is found running

@@ -81,7 +81,7 @@ class Engine(Farm):
         complete: Callable[[Spec], Spec] = lambda spec: spec,
         illegal: Optional[Callable[[str], None]] = None,
     ) -> None:
-        """As `Farm`; ``illegal`` is told of a transition that is not in `changes.MOVES`, with its story; default: the log is."""
+        """As `Farm`; ``illegal`` is told of a transition that is not among `changes.TRANSITIONS`, with its story; else the log."""
         super().__init__(new_id, complete)
         self.stories = Stories()
         self.transitions = Transitions(self, self.stories, illegal if illegal is not None else self.note)
@@ -132,7 +132,7 @@ class Engine(Farm):
                 failed = record.failures > 0 or (bool(record.done) and not record.succeeded)
                 report = record.last_report if failed else None
             if report is not None and report.last_exit is not None:
-                self.died(instance, report.last_exit, report.last_exit.at, first=False)
+                self.note_end(instance, report.last_exit, report.last_exit.at, first=False)
 
     def document(self, name: str) -> Optional[bytes]:
         """What `commands.SaveDocument` is to save; None: forget it."""

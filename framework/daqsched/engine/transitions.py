@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Callable, Optional
 
 from daqsched.engine import causes
-from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, TELLING, Changed, Stories, shortened
+from daqsched.engine.changes import GONE, MOST_WORDS, TELLING, TRANSITIONS, Changed, Stories, shortened
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import reason_of
@@ -19,10 +19,10 @@ class Transitions:
     """Of one farm; each is a page of the ``stories``."""
 
     def __init__(self, farm: Farm, stories: Stories, illegal: Callable[[str], None]) -> None:
-        """``illegal`` is told of a transition that is not in `changes.MOVES`, with its story."""
+        """``illegal`` is told of a transition that is not in `changes.TRANSITIONS`, with its story."""
         self._farm, self._stories, self.illegal = farm, stories, illegal
         #: How many of these there were.
-        self.illegal_moves = 0
+        self.illegal_transitions = 0
         self._said_illegal: set[tuple[str, str]] = set()
         #: What people last saw, until the first step; None: nobody knows.
         self._recalled: Optional[dict[Key, str]] = None
@@ -82,9 +82,9 @@ class Transitions:
     def _look_for_illegal(self, changes: Iterable[Changed]) -> None:
         """An illegal transition is a bug of ours: said with the story, once for each kind, and the farm is kept running."""
         for change in changes:
-            if change.after in MOVES[change.before]:
+            if change.after in TRANSITIONS[change.before]:
                 continue
-            self.illegal_moves += 1
+            self.illegal_transitions += 1
             if (change.before, change.after) in self._said_illegal:
                 continue
             self._said_illegal.add((change.before, change.after))

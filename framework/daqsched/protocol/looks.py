@@ -70,6 +70,8 @@ class StatusAnswer(msgspec.Struct):
     next: str = ""
     #: Who is in control, of what of it who asks may see.
     control: list[InControl] = []
+    #: How many transitions between states that can't be this daemon has seen since it leads: each is a bug of ours.
+    illegal_transitions: int = 0
     #: As `read_only` was called in 0.1.
     held: str = ""
 

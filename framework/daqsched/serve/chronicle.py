@@ -17,7 +17,7 @@ from typing import Optional
 
 import msgspec
 
-from daqsched.engine.changes import GONE, MOST_WORDS, MOVES, Changed, shortened
+from daqsched.engine.changes import GONE, MOST_WORDS, TRANSITIONS, Changed, shortened
 from daqsched.engine.engine import Engine
 from daqsched.engine.instance import Key
 from daqsched.engine.reasons import reason_of
@@ -132,7 +132,7 @@ class Chronicle:
         if self._db is None:
             return None
         try:
-            known = {state: state for state in MOVES}  # one text for each, however many have it
+            known = {state: state for state in TRANSITIONS}  # one text for each, however many have it
             return {
                 (sys.intern(job), sys.intern(host)): known.get(state, GONE)
                 for job, host, state in self._db.execute(_LAST, (self._began,))

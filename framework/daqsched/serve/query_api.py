@@ -117,6 +117,7 @@ class QueryRoutes:
                 audit=self.audit_trouble(),
                 rollout=rollout_mark(engine),
                 absent=absent_mark(engine),
+                illegal_transitions=engine.transitions.illegal_transitions,
             )
             return answer, all_keys(engine, part)
 
