@@ -157,7 +157,7 @@ def test_a_start_that_fails_is_told_with_its_reason_and_never_as_exit_code_127(
         failed = agent.wait_update("TASK_FAILED")
     end = report_of(failed).last_exit
     assert end is not None and end.why == NOT_STARTED
-    incident = Incidents().died("daq", "hlt01", end, 1.0)
+    incident = Incidents().add("daq", "hlt01", end, 1.0)
     for told in (failed["message"], end.words(), incident.line, executor.log()):
         assert words in told, told
     assert incident.how == NOT_STARTED and "127" not in failed["message"] + end.words()
@@ -227,7 +227,7 @@ def test_what_goes_to_the_background_is_an_incident_of_that_name(agent: FakeAgen
     start("/bin/sh", "-c", "sleep 1000 & exit 0", restart=Restart("never"))
     end = report_of(agent.wait_update("TASK_FINISHED")).last_exit
     assert end is not None and end.in_background and "must stay in the foreground" in end.words()
-    assert Incidents().died("daq", "hlt01", end, 1.0).how == "went to the background"
+    assert Incidents().add("daq", "hlt01", end, 1.0).how == "went to the background"
 
 
 @pytest.mark.parametrize("number", sorted(errno.errorcode))

@@ -6,7 +6,7 @@ import pytest
 
 from builders import World, job, of, rows
 from daqsched.engine import commands, events
-from daqsched.mesos.incoming import event_of, offer_of, report_of
+from daqsched.mesos.incoming import event_of, offer_of, update_of
 from daqsched_executor.contract import ContractError, Exit, Report
 from hostile import mutated
 
@@ -140,5 +140,5 @@ def test_no_value_in_an_event_of_a_master_ends_the_daemon(event: dict[str, objec
         if found["type"] == "OFFERS":
             world.say(events.OffersArrived(tuple(map(offer_of, found["offers"]["offers"]))), perform=False)
         elif found["type"] == "UPDATE":
-            world.say(report_of(found["update"]["status"]), perform=False)
+            world.say(update_of(found["update"]["status"]), perform=False)
     assert heard and refused

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daqsched_executor.contract import Payload, Restart
+from daqsched_executor.contract import Payload, Probe, Restart, Survey
 from daqsched_executor.life import lifecycle
 from daqsched_executor.life import state as phases
 from daqsched_executor.life.commands import Claim, KillTree, Leave, Say, Signal, Spawn, Tell
@@ -33,6 +33,7 @@ from daqsched_executor.life.events import (
     Started,
     StartFailed,
     StopAsked,
+    SurveyAsked,
     Ticked,
     TreeGone,
 )
@@ -550,9 +551,11 @@ class TestAgent:
 def in_phase(phase: str) -> Story:
     """A story that has come to ``phase``."""
     job = payload("always" if phase != phases.ENDED else "never")
-    story = Story(None if phase in (phases.IDLE, phases.CLAIMING) else job)
+    story = Story(None if phase in (phases.IDLE, phases.CLAIMING, phases.LOOKING) else job)
     if phase == phases.CLAIMING:
         story.happen(Launched(job))
+    if phase == phases.LOOKING:
+        story.happen(SurveyAsked(Survey("preflight-1@hlt01.7", "hlt01", (Probe("p", "/bin/p"),))))
     if phase in (phases.RUNNING, phases.CLEARING, phases.STOPPING, phases.ENDED):
         story.run()
     if phase == phases.WAITING:
@@ -592,6 +595,8 @@ LEADS = {
     "StopAsked>stopping Delivered! Acknowledged! SandboxGone!",
     "stopping": "Launched! Refused! PathFailed>ended StartFailed>ended Died>ended TreeGone>ended Delivered! "
     "Acknowledged! SandboxGone>ended",
+    "looking": "Launched! Refused! Spawned! Reached! Started! PathFailed! StartFailed! Died! Died! TreeGone! StopAsked>ended "
+    "Delivered! Acknowledged! Ticked>ended SignalRefused! SandboxGone!",
     "ended": "Launched! Refused! Spawned! Started! Died! Died! TreeGone!",
 }
 

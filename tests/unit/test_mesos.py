@@ -21,7 +21,7 @@ from daqsched.errors import UserError
 from daqsched.fill import payload
 from daqsched.mesos.connection import explain
 from daqsched.mesos.credentials import read_credentials
-from daqsched.mesos.incoming import event_of, offer_of, report_of
+from daqsched.mesos.incoming import event_of, offer_of, update_of
 from daqsched.mesos.outgoing import Framework, task_info
 from daqsched.mesos.resources import RemainingResources
 
@@ -36,7 +36,7 @@ def offer_from(raw: dict[str, Any]) -> Offer:
 def told(status: dict[str, Any]) -> events.TaskReported:
     """The same of a status update."""
     event, _ = event_of(json.dumps({"type": "UPDATE", "update": {"status": status}}))
-    return report_of(event["update"]["status"])
+    return update_of(event["update"]["status"])
 
 
 def test_an_offer_that_is_not_understood_is_no_reason_to_have_none() -> None:

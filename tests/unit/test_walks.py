@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from daqsched_executor.contract import Report
+from daqsched_executor.life.commands import Spawn, Tell
+from daqsched_executor.life.events import TASK_RUNNING, TASK_STARTING, Died
 from pages import PAGES
+from story import Story, kinds, payload
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "design" / "walks.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([\w/]+\.py)` `([\w.]+)` \| (\w+)(?: `(\w+)`)? \|$", re.M)
+#: The ways by the executor's loop, and what it is told them by.
+LOOP = {"signal": "on_signals", "file": "watch"}
 Row = tuple[str, str, str, str]
 WALKS: dict[str, list[Row]] = {part.partition("\n")[0].lower(): ROW.findall(part) for part in PAGE.split("\n## ")[1:]}
 
@@ -62,6 +68,15 @@ def handles(path: str, event: str) -> set[str]:
     }
 
 
+def told_to_loop(path: str, call: str, word: str) -> set[str]:
+    """What a module gives the executor's loop to call, by `on_signals` or `watch`, at that signal or for that file."""
+    calls = [one for one in ast.walk(tree(path)) if isinstance(one, ast.Call)]
+    given: list[set[str]] = [
+        set().union(*map(named, one.args)) for one in calls if ast.unparse(one.func).endswith(f"loop.{call}")
+    ]
+    return {name for names in given if word in names for name in names}
+
+
 @pytest.mark.parametrize("walk", WALKS)
 def test_each_hop_is_in_the_code(walk: str) -> None:
     """Each function is there, and does what leads on; that is the next one. Counted as the page's first table says."""
@@ -85,11 +100,13 @@ def test_each_hop_is_in_the_code(walk: str) -> None:
         elif way == "queue":
             after = [function(*one[:2]) for one in rows[at + 2 : at + 3] if rows[at + 1][2] == "calls"]
             assert word in named(here) and any(word in named(one) for one in (there, *after)), (name, word, then)
+        elif way in LOOP:
+            assert last in told_to_loop(to, LOOP[way], word) and name == "Loop.run", (name, word, then)
         elif way == "event":
             assert last in handles(path, word) and named(here) & {"HANDLERS", "STEPS"}, (name, word, then)
         else:
             assert way == "Mesos", way
-        stack = [*(stack if way in ("calls", "value", "event") else ()), (to, then)]
+        stack = [*(stack if way in ("calls", "value", "event", *LOOP) else ()), (to, then)]
     assert rows[-1][2] == "ends" and function(*rows[-1][:2])
     ways = [way for _, _, way, _ in rows[:-1]]
     hops, returns = len([way for way in ways if way != "returns"]), ways.count("returns")
@@ -103,9 +120,22 @@ def test_what_is_named_is_not_what_is_called() -> None:
     assert {"reap", "post"} <= named(code)
 
 
+def test_a_first_death_is_told_with_the_start_after_it() -> None:
+    """Not by itself: in the middle of the walk there is no report. The second one is told at once."""
+    story = Story(payload())
+    story.run()
+    commanded = story.happen(Died(code=1))
+    assert kinds(commanded) == [Spawn]
+    (told,) = [one for one in story.run() if isinstance(one, Tell)]
+    assert told.task_state == TASK_RUNNING and isinstance(told.report, Report)
+    assert told.report.last_exit is not None and told.report.last_exit.code == 1
+    (told,) = [one for one in story.happen(Died(code=2)) if isinstance(one, Tell)]
+    assert told.task_state == TASK_STARTING and isinstance(told.report, Report) and told.report.activity == "backoff"
+
+
 def test_the_walks_are_there() -> None:
     """Also each row of the page is read."""
-    assert [*WALKS] == ["a line", "an offer", "an apply", "a death", "the end of a task"]
+    assert [*WALKS] == ["a line", "an offer", "an apply", "a first death", "a death", "the end of a task"]
     assert sum(map(len, WALKS.values())) == PAGE.count(".py` `")
 
 

@@ -40,29 +40,29 @@ def dies(world: World, name: str, host: str, last: Exit, restarts: int = 1) -> N
 def test_deaths_that_differ_in_numbers_alone_are_one_incident() -> None:
     """Over jobs and hosts; another signal, or another last line, is another one."""
     table = Incidents()
-    table.died("readout", "hlt01", end("event 12: lost /dev/pcie40"), 10.0, 7, 4.0, "r2")
-    one = table.died("rcd", "hlt02", end("event 9: lost /dev/pcie40", "  "), 12.0, 8, 11.0, "r3")
+    table.add("readout", "hlt01", end("event 12: lost /dev/pcie40"), 10.0, 7, 4.0, "r2")
+    one = table.add("rcd", "hlt02", end("event 9: lost /dev/pcie40", "  "), 12.0, 8, 11.0, "r3")
     assert (one.how, one.count, one.jobs, one.hosts) == ("exit code 3", 2, ["readout", "rcd"], ["hlt01", "hlt02"])
     assert (one.first, one.last, one.revision, one.release) == (10.0, 12.0, 7, "r2")
-    assert table.died("rcd", "hlt02", end("bus error"), 13.0).count == 1
-    assert table.died("rcd", "hlt02", end("event 9: lost /dev/pcie40", signal="SIGSEGV"), 13.0).count == 1
+    assert table.add("rcd", "hlt02", end("bus error"), 13.0).count == 1
+    assert table.add("rcd", "hlt02", end("event 9: lost /dev/pcie40", signal="SIGSEGV"), 13.0).count == 1
     assert [found.last for found in table.known()][-1] == 12.0
 
 
 def test_a_program_that_says_nothing_is_alike_to_its_own_kind_only() -> None:
     """An exit code alone says little."""
     table = Incidents()
-    table.died("a", "h1", end(), 1.0)
-    assert table.died("b", "h1", end(), 1.0).count == 1 and table.died("a", "h2", end(), 1.0).count == 2
+    table.add("a", "h1", end(), 1.0)
+    assert table.add("b", "h1", end(), 1.0).count == 1 and table.add("a", "h2", end(), 1.0).count == 2
 
 
 def test_an_incident_ends_when_it_has_been_quiet_and_the_table_is_bounded() -> None:
     """The next death of the kind is a new one."""
     table = Incidents()
-    table.died("a", "h1", end("x"), 1.0)
-    assert table.died("a", "h1", end("x"), 2.0 + QUIET_S).count == 1
+    table.add("a", "h1", end("x"), 1.0)
+    assert table.add("a", "h1", end("x"), 2.0 + QUIET_S).count == 1
     for number in range(MOST + 10):
-        table.died(f"job{number}", "h1", end(), 5000.0 + number)
+        table.add(f"job{number}", "h1", end(), 5000.0 + number)
     assert len(table.known()) == MOST and table.of("a", end("x")) is None
 
 
@@ -70,9 +70,9 @@ def test_how_a_death_came_is_told_without_its_numbers() -> None:
     """What we ended for a check's sake, and what the kernel killed."""
     table = Incidents()
     assert (
-        table.died("a", "h", end("x", why="check port failed 3 times: refused"), 1.0).how == "check port failed 3 times"
+        table.add("a", "h", end("x", why="check port failed 3 times: refused"), 1.0).how == "check port failed 3 times"
     )
-    assert table.died("a", "h", end("x", signal="SIGKILL", out_of_memory=True), 1.0).how == "out of memory"
+    assert table.add("a", "h", end("x", signal="SIGKILL", out_of_memory=True), 1.0).how == "out of memory"
 
 
 def test_starts_that_fail_alike_are_one_incident_with_the_reason() -> None:
@@ -83,7 +83,7 @@ def test_starts_that_fail_alike_are_one_incident_with_the_reason() -> None:
         program.happen(Spawned(1), StartFailed("/opt/daq/bin/daq is no program that this machine can execute"))
         ended = program.state.last_exit
         assert ended is not None
-        one = table.died(name, host, ended, 1.0 + number)
+        one = table.add(name, host, ended, 1.0 + number)
     assert (one.how, one.count, one.hosts) == ("could not be started", 3, ["hlt01", "hlt02"])
     assert one.line == "/opt/daq/bin/daq is no program that this machine can execute"
 
@@ -194,7 +194,7 @@ def test_what_runs_and_died_lately_is_told_of_besides(how: str) -> None:
         assert one.state == "RUNNING" and said in line, one
         assert ("  | no link" in one.evidence) == (how in ("an exit code", "the budget"))
     for number in range(MOST + 1):
-        world.engine.incidents.died(f"other{number}", "hlt01", end(), world.now)
+        world.engine.incidents.add(f"other{number}", "hlt01", end(), world.now)
     assert found() == ([LATELY] if said else []), "who died since makes no difference"
     world.restart()
     world.register()

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 IDLE, CLAIMING, STARTING, WAITING, RUNNING = "idle", "claiming", "starting", "waiting", "running"
 CLEARING, STOPPING, LOOKING, ENDED = "clearing", "stopping", "looking", "ended"
-#: A job's; a survey's are idle, looking and ended.
-PHASES = (IDLE, CLAIMING, STARTING, WAITING, RUNNING, CLEARING, STOPPING, ENDED)
-
 #: From which phase it can come into which in one step. What is not here is a bug of ours, see `lifecycle.handle`.
 MOVES: dict[str, tuple[str, ...]] = {
     IDLE: (CLAIMING, LOOKING, ENDED),
@@ -45,6 +42,8 @@ MOVES: dict[str, tuple[str, ...]] = {
     LOOKING: (ENDED,),
     ENDED: (),
 }
+#: All there are. A survey's are idle, looking and ended; a job's are all but looking.
+PHASES = tuple(MOVES)
 
 #: So many of its last moves are in a state.
 STORY = 10

@@ -237,13 +237,13 @@ class Farm(FarmState):
         """Look at it then."""
         heapq.heappush(self.timers, (at, instance.key))
 
-    def died(self, instance: Instance, end: Exit, now: float, first: bool = True) -> None:
+    def note_end(self, instance: Instance, end: Exit, now: float, first: bool = True) -> None:
         """Its program ended, and nobody asked for its task's end: an incident where that is a death. Not the ``first``: others may
         have been before this daemon, and it tells neither when that began nor after which change of the job."""
         if not is_death(end, instance.success_codes):
             return
         number, applied = (self.effects.changed.get(instance.name) or [(0, 0.0)])[-1] if first else (0, 0.0)
-        self.incidents.died(
+        self.incidents.add(
             instance.name, instance.host, end, now, number, min(applied, now), instance.release, not first
         )
 

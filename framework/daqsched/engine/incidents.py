@@ -59,7 +59,7 @@ class Incidents:
         """The latest first."""
         return sorted(self._by_key.values(), key=lambda one: -one.last)
 
-    def died(
+    def add(
         self,
         job: str,
         host: str,

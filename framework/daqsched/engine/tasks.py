@@ -164,7 +164,7 @@ def _note_death(farm: Farm, instance: Instance, before: Optional[Report], report
         # what its executor started again before this daemon heard of it
         known = before.restarts if before is not None else 0
         first = instance.task.launched >= farm.began or report is None or report.restarts <= known + 1
-        farm.died(instance, end, now, first)
+        farm.note_end(instance, end, now, first)
 
 
 def _note_missing(
@@ -174,7 +174,7 @@ def _note_missing(
     ``before``: what was last said, and while doing what."""
     said = instance.task.message
     if report is not None and report.activity == "probing" and before != ("probing", said):
-        farm.died(instance, no_start(said, now), now)
+        farm.note_end(instance, no_start(said, now), now)
 
 
 def _by_others(task: Task, event: events.TaskReported, report: Optional[Report], now: float) -> Optional[Report]:

@@ -19,7 +19,7 @@ from daqsched.engine import commands, events
 from daqsched.errors import DaqschedError
 from daqsched.mesos.credentials import read_credentials
 from daqsched.mesos.driver import Driver
-from daqsched.mesos.incoming import OfferMessage, StatusMessage, offer_of, report_of
+from daqsched.mesos.incoming import OfferMessage, StatusMessage, offer_of, update_of
 from daqsched.mesos.outgoing import Framework, checked, ids, survey_info, task_info
 from daqsched.mesos.resources import RemainingResources
 
@@ -165,7 +165,7 @@ class Mesos(pymesos.Scheduler):
         self._put(events.OffersArrived(tuple(map(offer_of, offers))))
 
     def statusUpdate(self, driver: Any, status: StatusMessage) -> None:
-        self._put(report_of(status))
+        self._put(update_of(status))
 
     def frameworkMessage(self, driver: Any, executor_id: str, agent_id: str, data: bytes) -> None:
         self.heard(executor_id, agent_id, data)

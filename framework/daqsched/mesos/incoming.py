@@ -270,7 +270,7 @@ def _cut(value: str, most: int = _TEXT_MOST) -> str:
     return value if len(value) <= most else brief(value, most)
 
 
-def report_of(status: StatusMessage) -> events.TaskReported:
+def update_of(status: StatusMessage) -> events.TaskReported:
     """The engine's view of a status update."""
     return events.TaskReported(
         task_id=status.task_id.value,
