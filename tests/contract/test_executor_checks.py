@@ -21,7 +21,7 @@ import pytest
 from daqsched_executor.contract import Check, Report, Restart
 from daqsched_executor.machine.socket_folder import MOST_LEFT, PREFIX, own_place
 from daqsched_executor.run.loop import READ, WRITE
-from daqsched_executor.run.port_probe import Exchange, PortProbe, numeric
+from daqsched_executor.run.port_probe import PortProbe, PortProtocol, numeric
 from fake_agent import ExecutorUnderTest, FakeAgent, Start, Status, how_far, processes_of, report_of
 from waiting import alive, until
 
@@ -714,8 +714,8 @@ def test_a_protocol_on_a_port_is_what_is_sent_and_what_the_answer_means(
         asked = pool.submit(serve)
         said: list[tuple[bool | None, str]] = []
         loop: Any = OneFile()
-        exchange = Exchange(lambda check: b"PING\r\n", understand)
-        PortProbe(loop, check, exchange, numeric(check.address), lambda *one: said.append(one)).begin()
+        protocol = PortProtocol(lambda check: b"PING\r\n", understand)
+        PortProbe(loop, check, protocol, numeric(check.address), lambda *one: said.append(one)).begin()
         loop.run()
         assert asked.result() == b"PING\r\n"
     assert said == [(expected[0], expected[1].format(place=check.place))]

@@ -41,7 +41,7 @@ def look_up(host: str) -> list[tuple[int, str]]:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class PortProtocol:
     """What is said on a connection, in a protocol."""
 
     #: The bytes that are sent.
@@ -54,18 +54,18 @@ class Exchange:
 class PortProbe:
     """One attempt: ``done(ok, why not)`` is called once, unless `close` comes first; with None where we could not ask.
 
-    Without an ``exchange`` a connection is enough.
+    Without a ``protocol`` a connection is enough.
     """
 
     def __init__(
         self,
         loop: Loop,
         check: Check,
-        exchange: Exchange | None,
+        protocol: PortProtocol | None,
         addresses: list[tuple[int, str]],
         done: Callable[[bool | None, str], None],
     ) -> None:
-        self._loop, self._check, self._exchange, self._done = loop, check, exchange, done
+        self._loop, self._check, self._protocol, self._done = loop, check, protocol, done
         self._addresses = list(addresses)
         self._socket: socket.socket | None = None
         self._connected = False
@@ -101,9 +101,9 @@ class PortProbe:
             if code:
                 return self._failed(code)
             self._connected = True
-            if self._exchange is None:
+            if self._protocol is None:
                 return self._finish(True, "")
-            self._request = self._exchange.request(self._check)
+            self._request = self._protocol.request(self._check)
         try:
             if mask & WRITE:
                 self._request = self._request[self._socket.send(self._request) :]
@@ -118,9 +118,9 @@ class PortProbe:
         return None
 
     def _hear(self, heard: bytes) -> None:
-        assert self._exchange is not None, "nothing is read where nothing was asked"
+        assert self._protocol is not None, "nothing is read where nothing was asked"
         self._answer += heard
-        answer = self._exchange.understand(self._answer, not heard or len(self._answer) >= ANSWER_BYTES)
+        answer = self._protocol.understand(self._answer, not heard or len(self._answer) >= ANSWER_BYTES)
         if answer is not None:
             ok, what = answer
             self._finish(ok, "" if ok else f"{self._check.place}{self._check.path} {what}")
@@ -186,4 +186,4 @@ def understand(answer: bytes, whole: bool) -> tuple[bool, str] | None:
 
 
 #: A GET of the check's path.
-HTTP = Exchange(request, understand)
+HTTP = PortProtocol(request, understand)

@@ -19,7 +19,7 @@ from daqsched_executor.machine.process import Program
 from daqsched_executor.run.forked_query import ForkedQuery
 from daqsched_executor.run.loop import Loop
 from daqsched_executor.run.output_probe import OutputProbe
-from daqsched_executor.run.port_probe import HTTP, Exchange, PortProbe, look_up, numeric
+from daqsched_executor.run.port_probe import HTTP, PortProbe, PortProtocol, look_up, numeric
 from daqsched_executor.run.streams import Files
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def http(means: Means, queries: ForkedQueries, number: int, check: Check, payloa
     return _port(means, queries, check, HTTP)
 
 
-def _port(means: Means, queries: ForkedQueries, check: Check, exchange: Exchange | None) -> Probing:
+def _port(means: Means, queries: ForkedQueries, check: Check, protocol: PortProtocol | None) -> Probing:
     def ask(since: float, begun: Begun, answered: Answer) -> None:
         def connect(addresses: list[tuple[int, str]]) -> None:
-            probe = PortProbe(means.loop, check, exchange, addresses, answered)
+            probe = PortProbe(means.loop, check, protocol, addresses, answered)
             begun(probe)
             probe.begin()
 
