@@ -59,6 +59,7 @@ export interface Exit {
   lines?: string[];
   out_of_memory?: boolean;
   peak?: number;
+  printed?: boolean;
   ran_s: number;
   signal?: null | string;
   why?: string;

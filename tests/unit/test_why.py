@@ -13,11 +13,13 @@ from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.incidents import MOST, QUIET_S, Incidents
 from daqsched.engine.tasks import GONE, MEMORY
+from daqsched.protocol import IncidentsAnswer
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, Spec
+from daqsched.terminal.show_changes import incidents_table
 from daqsched.views.rows import Story, as_desired
 from daqsched.views.why import LATELY, LATELY_S, explanations, troubled
-from daqsched_executor.contract import Exit, Report, Restart
+from daqsched_executor.contract import NOT_STARTED, Exit, Report, Restart
 from daqsched_executor.life.events import Spawned, StartFailed
 
 
@@ -76,7 +78,7 @@ def test_how_a_death_came_is_told_without_its_numbers() -> None:
 
 
 def test_starts_that_fail_alike_are_one_incident_with_the_reason() -> None:
-    """As an executor reports them: the reason stands where a program's last line would."""
+    """As an executor reports them: by the reason, as others by a program's last line."""
     table = Incidents()
     for number, (name, host) in enumerate([("readout", "hlt01"), ("readout", "hlt02"), ("rcd", "hlt02")]):
         program = story.Story(story.payload())
@@ -86,6 +88,70 @@ def test_starts_that_fail_alike_are_one_incident_with_the_reason() -> None:
         one = table.add(name, host, ended, 1.0 + number)
     assert (one.how, one.count, one.hosts) == ("could not be started", 3, ["hlt01", "hlt02"])
     assert one.line == "/opt/daq/bin/daq is no program that this machine can execute"
+
+
+def printed_by(**more: Any) -> Callable[[World], None]:
+    return lambda world: dies(world, "readout", "hlt01", end("SAID", at=world.now, **more))
+
+
+def ended_by(reason: str, *reports: Report, state: str = "TASK_FAILED") -> Callable[[World], None]:
+    """Its agent says so, after these reports of its executor."""
+
+    def happens(world: World) -> None:
+        task = world.task_of("readout", "hlt01")
+        for report in reports:
+            world.report(task, "TASK_STARTING", data=report.to_json(), by_executor=True)
+        world.report(task, state, message="SAID", reason=reason)
+
+    return happens
+
+
+def waits(world: World) -> None:
+    data = Report("probing").to_json()
+    world.report(world.task_of("readout", "hlt01"), "TASK_STARTING", data=data, by_executor=True, message="SAID")
+
+
+def not_started(world: World) -> None:
+    program = story.Story(story.payload())
+    program.happen(Spawned(1), StartFailed("SAID"))
+    assert program.state.last_exit is not None
+    dies(world, "readout", "hlt01", program.state.last_exit)
+
+
+@pytest.mark.parametrize(
+    ("happens", "how", "printed"),
+    [
+        (printed_by(), "exit code 3", True),
+        (printed_by(code=0, left=2), "went to the background", True),
+        (printed_by(signal="SIGSEGV"), "killed by SIGSEGV", True),
+        (printed_by(signal="SIGKILL", out_of_memory=True), "out of memory", True),
+        (printed_by(why="check port failed 3 times: refused"), "check port failed 3 times", True),
+        (printed_by(code=127, why=NOT_STARTED), "could not be started", False),  # an executor before the field
+        (not_started, "could not be started", False),
+        (waits, "could not be started", False),
+        (ended_by("REASON_CONTAINER_LAUNCH_FAILED"), "could not be started", False),
+        (ended_by(MEMORY), "out of memory", False),
+        (ended_by(MEMORY, Report("running", 7)), "out of memory", False),
+        (ended_by("REASON_EXECUTOR_TERMINATED", Report("running", 7)), "its executor has ended", False),
+    ],
+)
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_last_line_of_an_incident_is_what_the_program_printed(
+    happens: Callable[[World], None], how: str, printed: bool, restart: bool
+) -> None:
+    """What we or Mesos say of an end stands with how it ended; a new daemon knows which it is, too."""
+    world = World(["hlt01"])
+    world.register()
+    world.apply(job())
+    world.offers()
+    happens(world)
+    if restart and happens is not waits:
+        world.restart()
+    (one,) = world.engine.incidents.known()
+    assert (one.how, one.line, one.printed) == (how, "SAID", printed)
+    table: Any = incidents_table(IncidentsAnswer([one], world.now))
+    cells = {column.header: str(*column.cells) for column in table.columns}
+    assert (cells["HOW"], cells["LAST LINE"]) == ((how, "SAID") if printed else (f"{how}: SAID", ""))
 
 
 def test_what_we_ended_for_a_reason_is_an_incident_however_well_it_ended() -> None:

@@ -51,6 +51,9 @@ class Exit:
     lines: tuple[str, ...] = ()
     #: How many processes it left behind, which were killed: more than none after exit code 0, and it went to the background.
     left: int = 0
+    #: Whether the program printed these lines; else they are others' words: why it could not be started, or was ended. An executor
+    #: before this says so of all.
+    printed: bool = True
 
     @property
     def in_background(self) -> bool:

@@ -151,7 +151,7 @@ def sandbox_gone(state: State, event: SandboxGone, now: Moment) -> tuple[State, 
 def start_failed(state: State, event: StartFailed, now: Moment) -> tuple[State, list[Command]]:
     if state.hung:
         return path_failed(state, PathFailed(event.problem), now)
-    ended = Exit(at=now.wall, ran_s=0.0, code=127, why=NOT_STARTED, lines=(event.problem,))
+    ended = Exit(at=now.wall, ran_s=0.0, code=127, why=NOT_STARTED, lines=(event.problem,), printed=False)
     state = replace(state, problem=event.problem, last_exit=ended)
     state, commands = decide(state, now, failed_start=True)
     return state, [Say(event.problem), *commands]

@@ -33,7 +33,7 @@ class Incident(msgspec.Struct):
 
     #: ``killed by SIGSEGV``, ``exit code 3``, or why we ended it.
     how: str
-    #: The last line that the first of them printed.
+    #: The last line that the first of them printed; what is said of it by others, where it is not `printed`.
     line: str
     first: float
     last: float
@@ -47,6 +47,8 @@ class Incident(msgspec.Struct):
     release: str
     #: It may have begun before this daemon, which knows its last death alone, or the last of each instance.
     earlier: bool = False
+    #: False: the line is why it could not be started or was ended, in our words or Mesos'.
+    printed: bool = True
 
 
 class Incidents:
@@ -75,7 +77,8 @@ class Incidents:
         found = self._by_key.pop(key, None)
         if found is None or now - found.last > QUIET_S:
             line = _last_line(end)
-            found = Incident(_how(end), line, now, now, 0, [], [], revision, applied, release, earlier)
+            printed = end.printed and end.why != NOT_STARTED  # of an executor before the field
+            found = Incident(_how(end), line, now, now, 0, [], [], revision, applied, release, earlier, printed)
             while len(self._by_key) >= MOST:
                 del self._by_key[next(iter(self._by_key))]
         # the one that died last is the last one in the table
@@ -101,7 +104,7 @@ def is_death(end: Exit, success_codes: Collection[int]) -> bool:
 def no_start(said: str, now: float) -> Exit:
     """A start that failed, or waits, for what is said of it."""
     why = _AGAIN.split(said, maxsplit=1)[0]
-    return Exit(now, 0.0, code=127, why=NOT_STARTED, lines=(why,))
+    return Exit(now, 0.0, code=127, why=NOT_STARTED, lines=(why,), printed=False)
 
 
 def _key(job: str, end: Exit) -> tuple[str, str]:

@@ -181,11 +181,12 @@ def _by_others(task: Task, event: events.TaskReported, report: Optional[Report],
     """What the last report would be, had its executor lived to give it: the agent ended it, or it never came."""
     said = brief(event.message or _words(event))
     if event.reason == MEMORY:
-        end = Exit(now, _ran_s(task, None, now), signal="SIGKILL", out_of_memory=True, lines=(said,))
+        end = Exit(now, _ran_s(task, None, now), signal="SIGKILL", out_of_memory=True, lines=(said,), printed=False)
     elif task.report is None:
         end = no_start(said if event.reason != GONE else f"{SPOKE_NEVER} ({said})", now)
     else:
-        end = Exit(now, _ran_s(task, None, now), signal="SIGKILL", why="its executor has ended", lines=(said,))
+        ran_s, why = _ran_s(task, None, now), "its executor has ended"
+        end = Exit(now, ran_s, signal="SIGKILL", why=why, lines=(said,), printed=False)
     return replace(report or Report("exited"), activity="exited", last_exit=end)
 
 

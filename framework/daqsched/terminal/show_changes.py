@@ -255,7 +255,8 @@ def incidents_table(answer: IncidentsAnswer, select: Sequence[str] = ()) -> Rend
             first += f", {duration(max(0.0, one.first - one.applied))} after revision {one.revision}"
         last = f"{ago(one.last, answer.now)} ago"
         hosts = fold(one.hosts) if len(one.hosts) > 1 else f"only {one.hosts[0]}"
-        table.add_row(last, str(one.count), one.how, ", ".join(one.jobs), hosts, first, text(one.line, style="dim"))
+        how, line = (one.how, one.line) if one.printed else (": ".join(filter(None, (one.how, one.line))), "")
+        table.add_row(last, str(one.count), how, ", ".join(one.jobs), hosts, first, text(line, style="dim"))
     return table
 
 
