@@ -135,6 +135,7 @@ def test_what_is_waited_for_until_a_right_has_ended_is_less_than_five_seconds() 
     """One after the other, at worst; what a busy machine makes of that no test can say."""
     leader = http.RIGHTS_S
     assert rights_in_force.LOOK_S + leader < 5
+    # a leader that is told who somebody is by now, and hears nothing, is waited for as long as it would take to look
     # the look that finds what the directory said to be old has it asked anew, the next one hears of it
     assert accounts.FRESH_S + 2 * leader < 5
     assert accounts.FRESH_S + 2 * (standby.WHO_S + standby.LOOK_S) + leader < 5
@@ -199,6 +200,59 @@ def test_who_is_out_of_a_group_sees_no_more_of_a_stream(
             assert ended.wait(20), "and ends, long before its ten minutes"
             reading.result(10)
         assert http.get("/v1/status").status_code == 403
+
+
+#: What another group gives in the place of the first, and whether that is the same to who watches.
+OTHERS: dict[str, tuple[str, bool]] = {
+    "the same role": ("{to: unix-group:crew, role: viewer, on: ['readout*']}", True),
+    "another role, of the same": ("{to: unix-group:crew, role: expert, on: 'readout*'}", True),
+    "of others": ("{to: unix-group:crew, role: viewer, on: ['evb*']}", False),
+    "not of all of them": (
+        "{to: unix-group:crew, role: viewer, on: ['readout*']}, {to: unix-group:crew, deny: [see], on: ['readout_1']}", False
+    ),
+    "with a deny of something else": (
+        "{to: unix-group:crew, role: viewer, on: ['readout*']}, {to: unix-group:crew, deny: [stop], on: ['readout_1']}", True
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("where", ["leader", "standby"])
+def test_a_stream_goes_on_in_another_group_that_gives_the_same(
+    streams: Streams, where: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ends by itself, with a reset, where it gives something else to see."""
+    gives, same = OTHERS[other]
+    rules = f"[{{to: unix-group:shift, role: viewer, on: ['readout*']}}, {gives}]"
+    bob = Bob(streams, where, rules, monkeypatch)
+    began, ended = threading.Event(), threading.Event()
+    told: list[bytes] = []
+
+    def read(http: httpx.Client) -> None:
+        with http.stream("GET", "/v1/events") as found:
+            assert found.status_code == 200, found.read()
+            for piece in found.iter_raw():
+                told.append(piece)
+                began.set()
+        ended.set()
+
+    with bob.http as http, ThreadPoolExecutor(1) as pool:
+        board = http.get("/v1/board").json()
+        since = f"{board['epoch']}.{board['v']}"
+        http.params = {"since": since}
+        reading = pool.submit(read, http)
+        assert began.wait(10)
+        bob.groups = ("crew",)
+        if same:
+            assert not ended.wait(6), told
+            version = len(told)
+            streams.web.serve.client.stop(["readout"])
+            until(lambda: len(told) > version, "what changes is told")
+            assert b"reset" not in b"".join(told)
+            bob.groups = ("other",)
+        assert ended.wait(20), "it ends, long before its ten minutes"
+        reading.result(10)
+    assert b"reset" in b"".join(told)
 
 
 @pytest.mark.parametrize("where", ["leader", "standby"])

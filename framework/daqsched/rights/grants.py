@@ -83,6 +83,11 @@ class _Given:
     def _on_some_host(self) -> Chosen:
         return selection([word.partition("@")[0] or "*" for word in words_of(self.rule.on)])
 
+    @property
+    def about(self) -> Hashable:
+        """The same of all rules that fit the same."""
+        return frozenset(words_of(self.rule.on)), self._owners, self._parts
+
     def denies(self, verb: str) -> bool:
         """Whether it takes that verb. What somebody may not see he can do nothing with."""
         return not self.denied.isdisjoint(("*", "see", verb))
@@ -267,11 +272,11 @@ class Grants:
 
     @property
     def sight(self) -> Hashable:
-        """The same of all who see the same of the farm, whatever its jobs are; None: all of it."""
+        """The same of all who see the same of the farm by the same words, by whatever rules and files; None: all of it."""
         if self.everywhere("see"):
             return None
-        denies = tuple(one.number for one in self._denies if one.denies("see"))
-        return id(self._rights), tuple(one.number for one in self._gives), denies
+        denies = frozenset(one.about for one in self._denies if one.denies("see"))
+        return frozenset(one.about for one in self._gives), denies
 
     def rows(self, targets: Collection[Target]) -> Iterator[tuple[str, str]]:
         """Each verb with why it can't be asked of any of these; empty: of some it can."""

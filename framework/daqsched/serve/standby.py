@@ -23,7 +23,7 @@ from daqsched.protocol import API, AuditCopied, Problem, RightsAnswer
 from daqsched.serve import peer_token
 from daqsched.serve.audit_copied import CopyWatch
 from daqsched.serve.connections import SOCKET
-from daqsched.serve.http import Caller, account_of, caller_of, grants_now
+from daqsched.serve.http import RIGHTS_S, Caller, caller_of, grants_now
 from daqsched.serve.passed_answer import PassedAnswer
 from daqsched.serve.peers import Identity
 from daqsched.serve.refusals import refused
@@ -109,8 +109,7 @@ class Standby:
     async def _answer(self, request: Request) -> Response:
         body = await request.body()
         until = time.monotonic() + PATIENCE_S
-        safe = request.method == "GET"
-        why = self.why
+        safe, nonce = request.method == "GET", ""
         while True:
             leader = self.leader
             why = self.why if leader is None else f"{leader.name} led and does not answer"
@@ -120,7 +119,8 @@ class Standby:
                 why = f"{leader.name} is at work on the state"
             elif leader is not None:
                 try:
-                    found = await self._while_it_leads(leader, request, body, safe)
+                    nonce = secrets.token_urlsafe(16)
+                    found = await self._while_it_leads(leader, request, body, safe, nonce)
                     if found is None:
                         until = time.monotonic() + PATIENCE_S
                         if not safe:
@@ -131,7 +131,7 @@ class Standby:
                         await found.aclose()
                         why = self.hopeless or f"{leader.name} is about to lead"
                     else:
-                        return self._passed_on(leader, found, request)
+                        return self._passed_on(leader, found, request, nonce)
                 except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                     # it has not heard of it
                     if "certificate" in str(error).lower():
@@ -161,7 +161,7 @@ class Standby:
         except (httpx.HTTPError, msgspec.MsgspecError):
             return False
 
-    def _passed_on(self, leader: Card, found: httpx.Response, request: Request) -> Response:
+    def _passed_on(self, leader: Card, found: httpx.Response, request: Request, nonce: str) -> Response:
         """Its answer as it comes: no more of it is in memory here than one piece."""
         goes_on = found.headers.get("content-type", "").startswith(EVENTS)
 
@@ -169,7 +169,7 @@ class Standby:
             ended = False
             try:
                 source = found.aiter_raw()
-                async for piece in self._while_told(leader, source, request) if goes_on else source:
+                async for piece in self._while_told(leader, source, request, nonce) if goes_on else source:
                     yield piece
                 ended = True
             except httpx.HTTPError as error:
@@ -190,8 +190,10 @@ class Standby:
         ]
         return passed
 
-    async def _while_told(self, leader: Card, source: AsyncIterator[bytes], request: Request) -> AsyncIterator[bytes]:
-        """A stream of events of one that leads, until another does, or we end."""
+    async def _while_told(
+        self, leader: Card, source: AsyncIterator[bytes], request: Request, nonce: str
+    ) -> AsyncIterator[bytes]:
+        """A stream of events of one that leads, until another does, we end, or it does not hear who its caller is by now."""
         streams: Streams = request.scope["streams"]
         stream = streams.passed_on()
         coming: Optional[asyncio.Future[bytes]] = None
@@ -201,7 +203,8 @@ class Standby:
                 if time.monotonic() - looked >= WHO_S:
                     looked = time.monotonic()
                     if await _is_another(request):
-                        return
+                        if not await self._says(leader, caller_of(request), RIGHTS_S, renews=nonce):
+                            return
                 coming = coming or asyncio.ensure_future(source.__anext__())
                 await asyncio.wait({coming}, timeout=LOOK_S)
                 if coming.done():
@@ -216,11 +219,11 @@ class Standby:
                 await asyncio.wait({coming})
 
     async def _while_it_leads(
-        self, leader: Card, request: Request, body: bytes, safe: bool
+        self, leader: Card, request: Request, body: bytes, safe: bool, nonce: str
     ) -> Optional[httpx.Response]:
         """Its answer, of which nothing is read yet; None: another leads by now, or it has to be asked anew. One that hangs or was
         cut off takes questions and never answers. What waits there is judged by the groups that its caller has by now."""
-        nonce, who, looked = secrets.token_urlsafe(16), caller_of(request).who, time.monotonic()
+        who, looked = caller_of(request).who, time.monotonic()
         asked = asyncio.ensure_future(self._ask(leader, request, body, nonce))
         try:
             while True:
@@ -230,8 +233,7 @@ class Standby:
                 if self.leader not in (leader, None):
                     return None
                 if time.monotonic() - looked >= WHO_S:
-                    if await _is_another(request):
-                        await grants_now(request)
+                    await _is_another(request)
                     if caller_of(request).who != who:
                         if await self._says(leader, caller_of(request), renews=nonce):
                             who = caller_of(request).who
@@ -241,10 +243,10 @@ class Standby:
         finally:
             asked.cancel()
 
-    async def _says(self, leader: Card, caller: Caller, renews: str = "", copied: Optional[AuditCopied] = None) -> bool:
+    async def _says(self, leader: Card, caller: Caller, within_s: float = TELL_S, **what: Any) -> bool:
         """Something of ours, and asks nothing; False: it did not hear, or is of a version that does not listen."""
         try:
-            found = await asyncio.wait_for(self._ask(leader, _small(caller), b"", "", renews, copied), TELL_S)
+            found = await asyncio.wait_for(self._ask(leader, _small(caller), b"", **what), within_s)
             await found.aclose()
             return found.status_code == 204
         except (httpx.HTTPError, asyncio.TimeoutError):
@@ -324,11 +326,12 @@ def _small(caller: Caller) -> Request:
 
 
 async def _is_another(request: Request) -> bool:
-    """Whether the account that asks on our socket is in other groups by now: the leader goes by what it was told of them."""
+    """Whether the account that asks on our socket is in other groups by now: these are the request's then, to be told."""
     caller = caller_of(request)
     if caller.door != SOCKET or request.scope.get("rights") is None:
         return False
-    return await account_of(request.scope["accounts"], caller.uid, caller.who.owner) != caller.who
+    await grants_now(request)
+    return caller_of(request).who != caller.who
 
 
 async def _sentence(found: httpx.Response) -> str:
