@@ -25,7 +25,7 @@ from daqsched.rights.grants import Grants
 from daqsched.rights.rules import read
 from daqsched.serve import board_api, board_view, live_board, streams
 from daqsched.serve.board_table import MOST_BEHIND
-from daqsched.serve.sight import Sight
+from daqsched.serve.visibility import Visibility
 from daqsched.spec import Spec
 from direct import Direct
 from served import Serve
@@ -425,11 +425,11 @@ def test_rules_that_take_long_to_be_looked_at_hold_up_nobody_else(monkeypatch: p
     made.daemon.put(events.Registered("fw", "m:5050"))
     gate = threading.Event()
 
-    def sight(grants: Grants, spec: Spec) -> Sight:
+    def visibility(grants: Grants, spec: Spec) -> Visibility:
         assert "token:quick" in grants.called or gate.wait(20)
-        return Sight(grants, spec)
+        return Visibility(grants, spec)
 
-    monkeypatch.setattr(board_view, "Sight", sight)
+    monkeypatch.setattr(board_view, "Visibility", visibility)
     monkeypatch.setattr(live_board, "TOGETHER_S", 0.0)
 
     def apply(release: str) -> None:

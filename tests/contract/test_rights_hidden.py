@@ -16,7 +16,7 @@ from daqsched.engine import events
 from daqsched.errors import DaqschedError, Refused, UserError
 from daqsched.rollout import ONE_BY_ONE, Strategy
 from daqsched.serve import callers as callers_module
-from daqsched.serve import sight as sight_module
+from daqsched.serve import visibility as visibility_module
 from daqsched.serve.rights_in_force import RightsInForce
 from daqsched.spec import JobSpec, Spec
 from rights_door import Door
@@ -196,7 +196,7 @@ def test_who_sees_all_pays_nothing(door: Door, monkeypatch: pytest.MonkeyPatch) 
     def never(*_: object) -> None:
         raise AssertionError("it is looked at")
 
-    monkeypatch.setattr(sight_module, "Sight", never)
+    monkeypatch.setattr(visibility_module, "Visibility", never)
     door.come("admin")
     for path in ASKED:
         assert door.http.get(f"/v1/{path}").status_code in (200, 403)

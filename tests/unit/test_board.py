@@ -29,7 +29,7 @@ from daqsched.serve.board_table import MOST_BEHIND, MOST_BYTES, MOST_VERSIONS, P
 from daqsched.serve.board_view import BoardView
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.live_board import LiveBoard
-from daqsched.serve.sight import Sight
+from daqsched.serve.visibility import Visibility
 from daqsched.spec import FORWARDER, Spec
 from daqsched.states import Shown
 from daqsched.views.board import BLOCKED, GONE, LETTERS, STATES, BoardCell, cells, unplaced_cells
@@ -290,9 +290,9 @@ class BoardFarm(RandomFarm):
             assert cell == known[key], (key, cell, known[key])
         for one in rows(world.engine, all_keys(world.engine), world.now):
             assert as_desired(one) == known[one.job, one.host].as_desired, one
-        sight = Sight(self.may, world.engine.spec)
-        assert self.pages[1].page.rows().keys() == {key for key in known if sight.sees(*key)}
-        hidden = {job for job, _ in known if not any(sight.sees(job, host) for host in ("h1", "h2", "h3", ""))}
+        visibility = Visibility(self.may, world.engine.spec)
+        assert self.pages[1].page.rows().keys() == {key for key in known if visibility.sees(*key)}
+        hidden = {job for job, _ in known if not any(visibility.sees(job, host) for host in ("h1", "h2", "h3", ""))}
         view = self.pages[1].view
         assert view is not None, "it has begun"
         answer = json.loads(view.encoded(1.0))

@@ -271,7 +271,7 @@ class Grants:
         return self._says(verb, FARM, f"it is of all, and {rule} denies some of that{self._in_doubt(denies)}")
 
     @property
-    def sight(self) -> Hashable:
+    def visibility(self) -> Hashable:
         """The same of all who see the same of the farm by the same words, by whatever rules and files; None: all of it."""
         if self.everywhere("see"):
             return None

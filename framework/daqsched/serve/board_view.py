@@ -19,8 +19,8 @@ from daqsched.engine.instance import Key
 from daqsched.rights.grants import Grants
 from daqsched.rights.unsaid import WORD
 from daqsched.serve.board_table import BoardTable
-from daqsched.serve.sight import Sight
 from daqsched.serve.streams import EventStream
+from daqsched.serve.visibility import Visibility
 from daqsched.spec import Spec
 from daqsched.views.board import BoardCell
 from daqsched.views.rows import FarmHead
@@ -50,7 +50,7 @@ class BoardView:
     def __init__(self, grants: Optional[Grants]) -> None:
         """``grants``: of somebody who sees that; None: all is seen."""
         self._grants = grants
-        self.sight: Optional[Sight] = None
+        self.visibility: Optional[Visibility] = None
         self.table = BoardTable("", {}, FarmHead())
         self.streams: set[EventStream] = set()
         self.used = time.monotonic()
@@ -122,14 +122,14 @@ class BoardView:
         """Whether that changed something."""
         changes, new = owed.changes, not self.table.epoch
         if owed.spec is not None and self._grants is not None:
-            self._look_anew(await asyncio.to_thread(_sight, self._grants, owed.spec))
+            self._look_anew(await asyncio.to_thread(_visibility, self._grants, owed.spec))
             if not new:
                 changes = {**changes, **owed.cells}
         if new:
             self.table = await self._made(owed)
             return True
         # to look at each by the rules takes its time
-        visible = changes if self.sight is None else await asyncio.to_thread(self._visible, changes, owed.jobs)
+        visible = changes if self.visibility is None else await asyncio.to_thread(self._visible, changes, owed.jobs)
         changed = self.table.step(visible, self._head(owed.head), owed.now)
         if self.table.worn or (owed.spec is not None and await asyncio.to_thread(self._names_hidden)):
             self.table, changed = await self._made(owed), True
@@ -150,39 +150,39 @@ class BoardView:
         self, changes: Mapping[Key, Optional[BoardCell]], jobs: Collection[str]
     ) -> Mapping[Key, Optional[BoardCell]]:
         """What is shown of these; what is not is as what is gone. ``jobs``: all that there are."""
-        if self.sight is None:
+        if self.visibility is None:
             return changes
         for key, cell in changes.items():
             if cell is None:
                 self._shown.pop(key, None)
             elif key not in self._shown:
-                self._shown[key] = self.sight.sees(*key)
+                self._shown[key] = self.visibility.sees(*key)
                 if self._shown[key]:
                     self._shown_jobs.add(key[0])
         return {key: self._as_shown(key, cell, jobs) for key, cell in changes.items()}
 
-    def _look_anew(self, sight: Sight) -> None:
-        self.sight = sight
+    def _look_anew(self, visibility: Visibility) -> None:
+        self.visibility = visibility
         self._shown.clear()
         self._shown_jobs.clear()
         self._sayable.clear()
 
     def _names_hidden(self) -> bool:
         """Whether the table has names of what is not shown any more: whoever looks from now on is not to read them."""
-        sight = self.sight
-        if sight is None:
+        visibility = self.visibility
+        if visibility is None:
             return False
-        return not all(self._shown[key] if key in self._shown else sight.sees(*key) for key in self.table.keys)
+        return not all(self._shown[key] if key in self._shown else visibility.sees(*key) for key in self.table.keys)
 
     def _as_shown(self, key: Key, cell: Optional[BoardCell], jobs: Collection[str]) -> Optional[BoardCell]:
-        assert self.sight is not None, "looked at by the caller"
+        assert self.visibility is not None, "looked at by the caller"
         if cell is None or not self._shown[key]:
             return None
         if not cell.reason or cell.reason in self._sayable:
             return cell
         # also of what is in the spec no more, and has still to end
         others = {word for word in WORD.findall(cell.reason) if word in jobs and word not in self._shown_jobs}
-        reason = self.sight.told(cell.reason, others)
+        reason = self.visibility.told(cell.reason, others)
         if reason != cell.reason:
             return cell._replace(reason=reason)
         if len(self._sayable) > MOST_SAYABLE:
@@ -192,9 +192,9 @@ class BoardView:
 
     def _head(self, head: FarmHead) -> FarmHead:
         """What is shown of the head."""
-        if self.sight is None:
+        if self.visibility is None:
             return head
-        parts = self.sight.parts
+        parts = self.visibility.parts
         return replace(head, rollout="", control=[one for one in head.control if one.part is None or one.part in parts])
 
     # ------------------------------------------------------------------ telling it
@@ -220,8 +220,8 @@ class BoardView:
             stream.woken.set()
 
 
-def _sight(grants: Grants, spec: Spec) -> Sight:
+def _visibility(grants: Grants, spec: Spec) -> Visibility:
     """With what takes long to find out, so that it is known."""
-    found = Sight(grants, spec)
+    found = Visibility(grants, spec)
     assert found.parts, "there is one without a name"
     return found

@@ -34,7 +34,7 @@ from daqsched.serve.plans import Planned, Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
 from daqsched.serve.revisions_api import MOST_REVISIONS, no_revision
-from daqsched.serve.sight import asked_of, remember, sight_in, unsaying
+from daqsched.serve.visibility import asked_of, remember, unsaying, visibility_in
 from daqsched.spec import EMPTY, Spec
 from daqsched.views.look import questions
 from daqsched.views.needed import needed
@@ -111,8 +111,8 @@ class ChangeRoutes:
         """As the engine does, by what whoever asks may see of the farm: a part of which that is nothing is not there."""
         if not body.spec.jobs and not body.only:
             there = await self._ask(_in_force)
-            sight = await sight_in(request, there)
-            seen = None if sight is None else await asyncio.to_thread(sight.spec, there)
+            visibility = await visibility_in(request, there)
+            seen = None if visibility is None else await asyncio.to_thread(visibility.spec, there)
             ensure_part(there, body.spec, body.only, seen)
 
     @asynccontextmanager
@@ -135,14 +135,16 @@ class ChangeRoutes:
         choices that came with it, which are tried."""
         planned = await self._plans.planned(request, event.spec, event.scope, event.strategy, at_once=True, sent=sent)
         doubts = () if no_look else await self._look(request, planned, event, asked or event)
-        sight = await sight_in(request, planned.known.spec)  # as it was: what is gone by this is named in the plan
+        visibility = await visibility_in(
+            request, planned.known.spec
+        )  # as it was: what is gone by this is named in the plan
         did = await requested(self._daemon, request, asked or event)
         found = planned.plan
         needs = permission.of_apply(planned.known.applied, planned.change, event.spec, event.strategy, "")
-        found = await with_control(request, planned.known.controls, found, needs, sight)
-        if sight is not None:
-            found = await asyncio.to_thread(sight.plan, found, planned.change.spec)
-            doubts = tuple(one for one in doubts if not sight.names(one))
+        found = await with_control(request, planned.known.controls, found, needs, visibility)
+        if visibility is not None:
+            found = await asyncio.to_thread(visibility.plan, found, planned.change.spec)
+            doubts = tuple(one for one in doubts if not visibility.names(one))
         return Applied(found, did.revision, did.rollout, did.stops, did.restarts, did.starts, did.digest, doubts)
 
     async def _look(

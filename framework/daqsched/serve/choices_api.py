@@ -32,7 +32,7 @@ from daqsched.serve.http import route, user_of
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import Plans
 from daqsched.serve.request_body import body_of, part_of
-from daqsched.serve.sight import remember, sight_then, unsaying
+from daqsched.serve.visibility import remember, unsaying, visibility_then
 from daqsched.spec import EMPTY, Spec
 from daqsched.views.plan import Plan
 
@@ -111,10 +111,10 @@ class ChoiceRoutes:
             return spec, tuple(one for one in engine.choices if not one.until)
 
         spec, kept = await self._ask(look)
-        sight = await sight_then(request, self._ask)
-        if sight is None:
+        visibility = await visibility_then(request, self._ask)
+        if visibility is None:
             return spec, kept
-        return spec, await asyncio.to_thread(lambda: tuple(filter(sight.sees_choices, kept)))
+        return spec, await asyncio.to_thread(lambda: tuple(filter(visibility.sees_choices, kept)))
 
 
 def _told(spec: Spec, kept: SavedChoices) -> PartChoices:

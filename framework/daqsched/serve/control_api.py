@@ -24,7 +24,7 @@ from daqsched.serve.request_body import body_of, part_of
 from daqsched.serve.requested import requested
 from daqsched.serve.rights_api import somebody
 from daqsched.serve.rights_in_force import RightsInForce
-from daqsched.serve.sight import UNSAID, Sight, sight_of, unsaying
+from daqsched.serve.visibility import UNSAID, Visibility, unsaying, visibility_of
 from daqsched.views.plan import Plan
 
 
@@ -69,8 +69,8 @@ class ControlRoutes:
         permit_some(request, "control")
         if word is None:
             return None
-        part, sight = farm_parts.read(word), await sight_of(request, self._ask)
-        if sight is not None and part not in await asyncio.to_thread(lambda: sight.parts):
+        part, visibility = farm_parts.read(word), await visibility_of(request, self._ask)
+        if visibility is not None and part not in await asyncio.to_thread(lambda: visibility.parts):
             raise UserError(control.NO_SUCH_PART)
         return part
 
@@ -96,11 +96,13 @@ class ControlRoutes:
         return name, known_as(who.name, grants)
 
     async def _told(self, request: Request, part: Optional[str]) -> ControlAnswer:
-        sight = await sight_of(request, self._ask)
-        return await controls_of(request, self._ask, part, sight)
+        visibility = await visibility_of(request, self._ask)
+        return await controls_of(request, self._ask, part, visibility)
 
 
-async def controls_of(request: Request, ask: Ask, part: Optional[str], sight: Optional[Sight]) -> ControlAnswer:
+async def controls_of(
+    request: Request, ask: Ask, part: Optional[str], visibility: Optional[Visibility]
+) -> ControlAnswer:
     """Who is in control of what who asks may see: of the farm first; with ``part`` only what is about that."""
 
     def look(engine: Engine, now: float) -> tuple[Controls, float]:
@@ -110,7 +112,7 @@ async def controls_of(request: Request, ask: Ask, part: Optional[str], sight: Op
     if not controls:
         return ControlAnswer([], now)
     mine = known_as(user_of(request), grants_of(request))
-    seen = await asyncio.to_thread(lambda: sight.parts) if sight is not None else None
+    seen = await asyncio.to_thread(lambda: visibility.parts) if visibility is not None else None
     shown = [
         one for one in controls.values() if one.until > now and (seen is None or one.part is None or one.part in seen)
     ]
@@ -119,7 +121,7 @@ async def controls_of(request: Request, ask: Ask, part: Optional[str], sight: Op
 
 
 async def with_control(
-    request: Request, controls: Controls, plan: Plan, needs: Iterable[Need], sight: Optional[Sight]
+    request: Request, controls: Controls, plan: Plan, needs: Iterable[Need], visibility: Optional[Visibility]
 ) -> Plan:
     """With who is in control of what it changes, and why it would be refused for that; ``needs``: what it takes."""
     if not controls:
@@ -130,7 +132,11 @@ async def with_control(
     def work() -> Plan:
         parts = list(dict.fromkeys(parts_of(needs)))
         holders = dict.fromkeys(filter(None, (control.holder(controls, part, now) for part in parts)))
-        hidden = [one for one in holders if sight is not None and one.part is not None and one.part not in sight.parts]
+        hidden = [
+            one
+            for one in holders
+            if visibility is not None and one.part is not None and one.part not in visibility.parts
+        ]
         other = control.in_the_way(controls, parts, mine, now)
         why = "" if other is None else UNSAID if other in hidden else control.refusal(other)
         told = tuple(control.told(one, mine) for one in holders if one not in hidden)

@@ -1,7 +1,7 @@
 """One board for all who look at it: the engine is asked for what has changed, four times a second at most, however many they are.
 
 On the engine's thread it is only noted which instances were touched (`note`). The loop that answers asks for these, some at once
-(`_taken`), and puts them into the tables of numbers, one for all who see the same (`Grants.sight`): each change is put into JSON
+(`_taken`), and puts them into the tables of numbers, one for all who see the same (`Grants.visibility`): each change is JSON
 once. What nothing touches and changes all the same, as a reason that tells of another job, is found by going round.
 """
 
@@ -46,8 +46,8 @@ SOME, ROUND_WAITING, ROUND_ALL = 500, 200, 100
 #: So many touched ones are remembered while nobody looks, beyond twice as many as there are.
 MOST_TOUCHED = 10_000
 
-#: So many different sights of the farm there are at once; one that nobody looks at is kept for so long.
-MOST_SIGHTS, KEPT_S = 64, 300.0
+#: So many different views of the farm there are at once; one that nobody looks at is kept for so long.
+MOST_VIEWS, KEPT_S = 64, 300.0
 
 
 class _Taken(NamedTuple):
@@ -170,13 +170,13 @@ class LiveBoard:
     async def _view(self, grants: Optional[Grants]) -> BoardView:
         if self.quiet_s > TOGETHER_S:
             await self._look()
-        which = grants.sight if grants is not None else None
+        which = grants.visibility if grants is not None else None
         found = self._views.get(which)
         if found is None or found.broken:
             self._views.pop(which, None)
             self._forget()
-            if len(self._views) >= MOST_SIGHTS and not self._longest_unused_goes():
-                raise RefusedWith("busy", f"the farm is looked at in {MOST_SIGHTS} ways: try again in a while")
+            if len(self._views) >= MOST_VIEWS and not self._longest_unused_goes():
+                raise RefusedWith("busy", f"the farm is looked at in {MOST_VIEWS} ways: try again in a while")
             found = self._views[which] = BoardView(grants if which is not None else None)
             assert self._spec is not None, "there was a look"
             found.owe(self._owed({}, self._heard_now, self._spec))
@@ -197,7 +197,7 @@ class LiveBoard:
 
     def shows(self, view: BoardView, grants: Optional[Grants]) -> bool:
         """Whether that is still what somebody with these rights sees."""
-        return self._views.get(grants.sight if grants is not None else None) is view and not view.broken
+        return self._views.get(grants.visibility if grants is not None else None) is view and not view.broken
 
     def _watched(self) -> bool:
         return any(view.streams for view in self._views.values())

@@ -15,7 +15,7 @@ from daqsched.select import Idle, hint, selection
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import whose
 from daqsched.serve.planning import Deadline, Planning
-from daqsched.serve.sight import seen_of
+from daqsched.serve.visibility import seen_of
 from daqsched.spec import FORWARDER, Spec
 from daqsched.views.status import all_keys
 

@@ -41,7 +41,7 @@ from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import check_way
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.requested import requested
-from daqsched.serve.sight import Sight, seen_of, sight_of, sight_then, unsaying
+from daqsched.serve.visibility import Visibility, seen_of, unsaying, visibility_of, visibility_then
 from daqsched.spec import FORWARDER
 from daqsched.views.status import all_keys, still_away, why_not_ready
 from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
@@ -115,7 +115,7 @@ class OperatorRoutes:
     async def rollout(self, request: Request) -> RolloutAnswer:
         number = which_of(request, "number")
         found: RolloutAnswer = await self._ask(lambda engine, now: _rollout_of(engine, number, now))
-        return _shown(found, await sight_of(request, self._ask))
+        return _shown(found, await visibility_of(request, self._ask))
 
     async def _steered(self, request: Request, event: events.Event) -> RolloutAnswer:
         """The rollout as it is when that has been done."""
@@ -125,7 +125,7 @@ class OperatorRoutes:
             self._daemon, request, event, lambda engine, now: told.append(_rollout_of(engine, number, now))
         )
         told[0].rejected = [*accepted.rejected]
-        return _shown(told[0], await sight_then(request, self._ask))
+        return _shown(told[0], await visibility_then(request, self._ask))
 
     async def steer(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, SteerRequest)
@@ -184,12 +184,14 @@ class OperatorRoutes:
         body = await body_of(request, SelectRequest)
         keys = await self._chosen(request, body.select, among)
         accepted = await requested(self._daemon, request, event(keys, user_of(request), body))
-        sight = await sight_then(request, self._ask)
+        visibility = await visibility_then(request, self._ask)
         dependents = list(accepted.dependents)
         rejected, waiting = accepted.rejected, accepted.waiting
-        if sight is not None:
-            dependents = [name for name in (word.partition("@")[0] for word in dependents) if sight.sees_some(name)]
-            rejected, waiting = tuple(sight.triples(rejected)), tuple(sight.triples(waiting))
+        if visibility is not None:
+            dependents = [
+                name for name in (word.partition("@")[0] for word in dependents) if visibility.sees_some(name)
+            ]
+            rejected, waiting = tuple(visibility.triples(rejected)), tuple(visibility.triples(waiting))
         late = {(job, host) for job, host, _ in accepted.waiting}
         now = [key for key in accepted.keys if key not in late]
         return Selected(
@@ -226,8 +228,8 @@ class OperatorRoutes:
         order = OperatorCommand(id, body.kind, user_of(request), body.name, body.until, body.message)
         event = events.OperatorCommanded(keys, order, body.stops)
         accepted = await requested(self._daemon, request, event)
-        sight = await sight_then(request, self._ask)
-        rejected = accepted.rejected if sight is None else sight.triples(accepted.rejected)
+        visibility = await visibility_then(request, self._ask)
+        rejected = accepted.rejected if visibility is None else visibility.triples(accepted.rejected)
         return OrderAnswer(id, [*accepted.keys], [*rejected])
 
     # ------------------------------------------------------------------ hosts set aside
@@ -335,11 +337,11 @@ def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
     return RolloutAnswer(copy, lagging, now)
 
 
-def _shown(found: RolloutAnswer, sight: Optional[Sight]) -> RolloutAnswer:
-    if sight is not None:
-        found.lagging = list(sight.triples(one for one in found.lagging if sight.sees(one[0], one[1])))
-        found.rejected = list(sight.triples(found.rejected))
-        found.rollout = sight.rollout(found.rollout) if found.rollout is not None else None
+def _shown(found: RolloutAnswer, visibility: Optional[Visibility]) -> RolloutAnswer:
+    if visibility is not None:
+        found.lagging = list(visibility.triples(one for one in found.lagging if visibility.sees(one[0], one[1])))
+        found.rejected = list(visibility.triples(found.rejected))
+        found.rollout = visibility.rollout(found.rollout) if found.rollout is not None else None
     return found
 
 

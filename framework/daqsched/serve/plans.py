@@ -34,7 +34,7 @@ from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import grants_of, whose
 from daqsched.serve.planning import Deadline, Planning
-from daqsched.serve.sight import remember, sight_in
+from daqsched.serve.visibility import remember, visibility_in
 from daqsched.spec import Spec
 from daqsched.views.estimate import placed, silent, started, starting, with_starts, with_times
 from daqsched.views.moves import moves
@@ -84,14 +84,16 @@ class Plans:
         grants = grants_of(request)
         if grants is not None:
             found = await self._with_rights(whose(request), found, grants, known, change, needs, deadline)
-        refused, sight = found.refused, await sight_in(request, known.spec)  # as it may be for what is hidden
-        if sight is not None:
-            found = await self._planning.do(whose(request), lambda deadline: sight.plan(found, change.spec), deadline)
+        refused, visibility = found.refused, await visibility_in(request, known.spec)  # as it may be for what is hidden
+        if visibility is not None:
+            found = await self._planning.do(
+                whose(request), lambda deadline: visibility.plan(found, change.spec), deadline
+            )
         asked = permission.of_apply(known.applied, change, spec, strategy, "")
-        found = await with_control(request, known.controls, found, asked, sight)
+        found = await with_control(request, known.controls, found, asked, visibility)
         if not found.changes:
             return found
-        known_ends = sight is None or not refused
+        known_ends = visibility is None or not refused
         way = way_of(strategy, spec)
 
         def look(engine: Engine, now: float) -> tuple[EndCount, tuple[tuple[str, str], ...]]:
@@ -100,7 +102,7 @@ class Plans:
         count, kept = await self._ask(look)
         found = msgspec.structs.replace(found, ends=count if count.stops and known_ends else None, stays=kept)
         found = await self._with_placement(whose(request), found, known, complete, deadline)
-        return found if sight is None else sight.plan(found, change.spec)
+        return found if visibility is None else visibility.plan(found, change.spec)
 
     async def planned(
         self,

@@ -30,7 +30,7 @@ from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import Plans
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
-from daqsched.serve.sight import sight_of
+from daqsched.serve.visibility import visibility_of
 from daqsched.spec import JobSpec
 from daqsched.views.snapshot import snapshot
 
@@ -116,10 +116,10 @@ class PreflightRoutes:
 
         await self._news(request)
         answer, about, whose = await self._ask(look)
-        sight = await sight_of(request, self._ask)
+        visibility = await visibility_of(request, self._ask)
         mine = known_as(user_of(request), grants_of(request))
-        if sight is not None and set(whose).isdisjoint(mine):
-            if len(await asyncio.to_thread(sight.keys, tuple(about))) < len(about):
+        if visibility is not None and set(whose).isdisjoint(mine):
+            if len(await asyncio.to_thread(visibility.keys, tuple(about))) < len(about):
                 raise Forgotten(_UNKNOWN)
         told: PreflightAnswer = answer
         return told

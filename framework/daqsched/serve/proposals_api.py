@@ -37,7 +37,7 @@ from daqsched.serve.plans import Plans, check_way
 from daqsched.serve.request_body import body_of
 from daqsched.serve.requested import requested
 from daqsched.serve.revisions_api import RevisionRoutes
-from daqsched.serve.sight import Sight, asked_of, remember, sight_of, sight_then, unsaying
+from daqsched.serve.visibility import Visibility, asked_of, remember, unsaying, visibility_of, visibility_then
 from daqsched.spec import Spec
 
 
@@ -135,16 +135,18 @@ class ProposalRoutes:
             return engine.proposals, now
 
         kept, now = await self._ask(look)
-        sight = await sight_of(request, self._ask)
+        visibility = await visibility_of(request, self._ask)
         mine = known_as(user_of(request), grants_of(request))
 
         def work() -> ProposalsAnswer:
             waiting = [
-                self._head(one, sight, self._revisions.seen_source(request, one.spec.source))
+                self._head(one, visibility, self._revisions.seen_source(request, one.spec.source))
                 for one in kept.waiting
-                if one.until > now and _shown(one, sight, mine)
+                if one.until > now and _shown(one, visibility, mine)
             ]
-            ended = [replace(one, known_as=(), jobs=()) for one in reversed(kept.ended) if _is_told(one, sight, mine)]
+            ended = [
+                replace(one, known_as=(), jobs=()) for one in reversed(kept.ended) if _is_told(one, visibility, mine)
+            ]
             return ProposalsAnswer(waiting, ended, now)
 
         return await asyncio.to_thread(work)
@@ -157,9 +159,9 @@ class ProposalRoutes:
             return proposals.found(engine.proposals, number, now)
 
         found: Proposal = await self._ask(look)
-        sight = await sight_then(request, self._ask)
+        visibility = await visibility_then(request, self._ask)
         mine = known_as(user_of(request), grants_of(request))
-        if not await asyncio.to_thread(_shown, found, sight, mine):
+        if not await asyncio.to_thread(_shown, found, visibility, mine):
             raise UserError(NO_SUCH)
         return found
 
@@ -169,32 +171,32 @@ class ProposalRoutes:
 
         scope = Scope(one.only, take=one.take)
         plan = await self._plans.shown(request, one.spec, scope, one.strategy, needs)
-        sight = await sight_of(request, self._ask)
+        visibility = await visibility_of(request, self._ask)
         source = self._revisions.seen_source(request, one.spec.source)
-        spec = await self._revisions.seen_spec(request, farm_parts.as_farm(one.spec), source, sight)
-        return ProposalAnswer(self._head(one, sight, source), plan, spec)
+        spec = await self._revisions.seen_spec(request, farm_parts.as_farm(one.spec), source, visibility)
+        return ProposalAnswer(self._head(one, visibility, source), plan, spec)
 
-    def _head(self, one: Proposal, sight: Optional[Sight], source: str) -> ProposalHead:
+    def _head(self, one: Proposal, visibility: Optional[Visibility], source: str) -> ProposalHead:
         """As who asks is told of it."""
         head = replace(head_of(one), source=source, digest=self._daemon.engine.told(one.digest))
-        if sight is None:
+        if visibility is None:
             return head
-        then = [job.name for job in farm_parts.as_farm(one.spec).jobs if not sight.sees_then(job.name, job)]
-        return replace(head, only=sight.words(head.only, then), take=sight.words(head.take, then))
+        then = [job.name for job in farm_parts.as_farm(one.spec).jobs if not visibility.sees_then(job.name, job)]
+        return replace(head, only=visibility.words(head.only, then), take=visibility.words(head.take, then))
 
 
-def _shown(one: Proposal, sight: Optional[Sight], mine: tuple[str, ...]) -> bool:
+def _shown(one: Proposal, visibility: Optional[Visibility], mine: tuple[str, ...]) -> bool:
     """Whether somebody is told of it: who proposed it, and who sees a job that it names, by what it says and by what is so."""
-    if sight is None or one.is_of(mine):
+    if visibility is None or one.is_of(mine):
         return True
-    if sight.hides_part(one.spec.part):
+    if visibility.hides_part(one.spec.part):
         return False
     jobs = farm_parts.as_farm(one.spec).jobs
-    return not jobs or any(sight.sees_then(job.name, job) for job in jobs)
+    return not jobs or any(visibility.sees_then(job.name, job) for job in jobs)
 
 
-def _is_told(one: EndedProposal, sight: Optional[Sight], mine: tuple[str, ...]) -> bool:
+def _is_told(one: EndedProposal, visibility: Optional[Visibility], mine: tuple[str, ...]) -> bool:
     """The same of one that has ended: of its jobs, those that there are."""
-    if sight is None or not set(one.known_as).isdisjoint(mine):
+    if visibility is None or not set(one.known_as).isdisjoint(mine):
         return True
-    return not sight.hides_part(one.part) and (not one.jobs or any(map(sight.sees_some, one.jobs)))
+    return not visibility.hides_part(one.part) and (not one.jobs or any(map(visibility.sees_some, one.jobs)))

@@ -38,7 +38,7 @@ from daqsched.serve.http import answered, encoded, route, whose
 from daqsched.serve.operator_api import chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, text_of, which_of, words_of
-from daqsched.serve.sight import Sight, owned_of, seen_of, sight_of, stories_of
+from daqsched.serve.visibility import Visibility, owned_of, seen_of, stories_of, visibility_of
 from daqsched.states import ORDER
 from daqsched.views import names
 from daqsched.views.rows import Row
@@ -123,12 +123,12 @@ class QueryRoutes:
 
         async with self._turns.of(whose(request)):
             answer, keys = await self._ask(head)
-            sight = await sight_of(request, self._ask)
-            if sight is not None:
-                keys, answer.rollout, answer.absent = await asyncio.to_thread(sight.keys, keys), "", ""
+            visibility = await visibility_of(request, self._ask)
+            if visibility is not None:
+                keys, answer.rollout, answer.absent = await asyncio.to_thread(visibility.keys, keys), "", ""
             answer.audit_copy = await self.copied.told() if self.copied is not None else None
             answer.standby_copies = request.scope["standby_copies"]()
-            answer.control = (await controls_of(request, self._ask, part, sight)).control
+            answer.control = (await controls_of(request, self._ask, part, visibility)).control
             listed, hosts = _Listed(), set[str]()
             words = await asyncio.to_thread(_meant, words, keys)
             chosen = await self._chosen(whose(request), words, keys)
@@ -137,7 +137,7 @@ class QueryRoutes:
                 chosen = await asyncio.to_thread(_behind, chosen, after)
             left, last = limit if limit > 0 else len(chosen), ""
             async for some in self._through(chosen, rows, min(SOME, left + 1)):
-                some = await _told(_of_states(some, states), sight)
+                some = await _told(_of_states(some, states), visibility)
                 more, some = len(some) > left, some[:left]
                 last = _name(some[-1]) if some else last
                 hosts |= unauthenticated(some)
@@ -154,11 +154,11 @@ class QueryRoutes:
             raise Refused("this daemon keeps no chronicle")
         selection(words)  # a mistake is one whatever was then
         found, doubt = await asyncio.to_thread(self.chronicle.at, then)
-        sight = await sight_of(request, self._ask)
-        if sight is not None:
+        visibility = await visibility_of(request, self._ask)
+        if visibility is not None:
             owned = await owned_of(self._ask)
             found = await _told(
-                [row for row in found if sight.may_then("see", row.job, row.host, row.since, owned)], sight
+                [row for row in found if visibility.may_then("see", row.job, row.host, row.since, owned)], visibility
             )
         keys = [(row.job, row.host) for row in found]
         words = _meant(words, keys)
@@ -187,11 +187,11 @@ class QueryRoutes:
 
         async with self._turns.of(whose(request)):
             version, connected, master, now, keys = await self._ask(head)
-            sight = await sight_of(request, self._ask)
-            keys = keys if sight is None else await asyncio.to_thread(sight.keys, keys)
+            visibility = await visibility_of(request, self._ask)
+            keys = keys if visibility is None else await asyncio.to_thread(visibility.keys, keys)
             tally = Tally(most)
             async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
-                tally.add(await _told(some, sight))
+                tally.add(await _told(some, visibility))
             by = await self._ask(lambda engine, now: engine.superseded.by(revision)) if revision else ""
             return await _encoded(request, ProgressAnswer(tally.progress(version), connected, master, now, by))
 
@@ -199,9 +199,9 @@ class QueryRoutes:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         async with self._turns.of(whose(request)):
             known = await self._ask(lambda engine, now: all_keys(engine))
-            sight = await sight_of(request, self._ask)
-            if sight is not None:
-                known = await asyncio.to_thread(sight.keys, known)
+            visibility = await visibility_of(request, self._ask)
+            if visibility is not None:
+                known = await asyncio.to_thread(visibility.keys, known)
             words = await asyncio.to_thread(_meant, words, known)
             keys = await self._chosen(whose(request), words, known)
             unmatched, meant = await asyncio.to_thread(_unmatched, words, keys, known)
@@ -213,11 +213,11 @@ class QueryRoutes:
             chosen = [key for of_state in (*worst.values(), lately) for key in of_state][:most]
             told, ended = _Listed(), _Listed()
             async for found in self._through(chosen, explanations, SOME_STORIES):
-                await told.add(await stories_of(self._ask, [one.story for one in found if not one.lately], sight))
-                await ended.add(await stories_of(self._ask, [one.story for one in found if one.lately], sight))
+                await told.add(await stories_of(self._ask, [one.story for one in found if not one.lately], visibility))
+                await ended.add(await stories_of(self._ask, [one.story for one in found if one.lately], visibility))
             answer = WhyAnswer(told.whole(), len(keys), self._daemon.read_only, lately=ended.whole())
             answer.unmatched, answer.hint = unmatched, meant
-            answer.control = (await controls_of(request, self._ask, None, sight)).control
+            answer.control = (await controls_of(request, self._ask, None, visibility)).control
             return await _encoded(request, answer)
 
     async def stories(self, request: Request) -> Response:
@@ -226,11 +226,11 @@ class QueryRoutes:
             told, there = await self._ask(
                 lambda engine, now: (engine.stories.keys(), all_keys(engine) if words else ())
             )
-            sight = await sight_of(request, self._ask)
+            visibility = await visibility_of(request, self._ask)
             # what is gone may have a story, too; those that have one come last
             known: Sequence[Key] = (*there, *told)
-            if sight is not None:
-                known = await asyncio.to_thread(sight.keys, known)
+            if visibility is not None:
+                known = await asyncio.to_thread(visibility.keys, known)
             words = await asyncio.to_thread(_meant, words, known)
             keys = await self._chosen(whose(request), words, known)
             unmatched, meant = await asyncio.to_thread(_unmatched, words, keys, known)
@@ -238,10 +238,10 @@ class QueryRoutes:
             latest = list(dict.fromkeys(key for key in reversed(keys) if key in with_story))[:most]
             async for some in self._through(latest, stories, SOME_STORIES):
                 # one that is the former owner's alone is as none
-                await listed.add([one for one in await stories_of(self._ask, some, sight) if one.changes])
+                await listed.add([one for one in await stories_of(self._ask, some, visibility) if one.changes])
             left = most - len(latest)
             async for some in self._through([key for key in keys if left and key not in with_story], untold, SOME):
-                await listed.add(await stories_of(self._ask, some[:left], sight))
+                await listed.add(await stories_of(self._ask, some[:left], visibility))
                 left -= min(left, len(some))
                 if not left:
                     break
@@ -251,11 +251,11 @@ class QueryRoutes:
         found: IncidentsAnswer = await self._ask(
             lambda engine, now: IncidentsAnswer(engine.incidents.known(), now, engine.began)
         )
-        sight = await sight_of(request, self._ask)
-        if sight is not None:
-            seen = set(sight.keys(await self._ask(lambda engine, now: all_keys(engine))))
+        visibility = await visibility_of(request, self._ask)
+        if visibility is not None:
+            seen = set(visibility.keys(await self._ask(lambda engine, now: all_keys(engine))))
             owned = await owned_of(self._ask)
-            shown = (sight.incident(one, seen, owned) for one in found.incidents)
+            shown = (visibility.incident(one, seen, owned) for one in found.incidents)
             found.incidents = [one for one in shown if one is not None]
         return found
 
@@ -263,14 +263,14 @@ class QueryRoutes:
         kind, begin = name_of(request)
         if kind == "revision":
             heads = await self._ask(lambda engine, now: self._daemon.history(names.MOST))
-            sight = await sight_of(request, self._ask)
-            wrote = [(one, one.message if sight is None else sight.message(one.message)) for one in heads]
+            visibility = await visibility_of(request, self._ask)
+            wrote = [(one, one.message if visibility is None else visibility.message(one.message)) for one in heads]
             of = [KnownName(str(one.number), f"{one.user}: {said}" if said else one.user) for one, said in wrote]
             return NamesAnswer([one for one in of if one.name.startswith(begin)])
         if kind == "part":
             spec = await self._ask(lambda engine, now: engine.spec)
-            sight = await sight_of(request, self._ask)
-            known: Collection[str] = farm_parts.named(spec if sight is None else sight.spec(spec))
+            visibility = await visibility_of(request, self._ask)
+            known: Collection[str] = farm_parts.named(spec if visibility is None else visibility.spec(spec))
         elif kind == "aside":
             known = await self._ask(lambda engine, now: list(engine.aside))
         else:
@@ -292,9 +292,9 @@ class QueryRoutes:
             yield await self._ask(lambda engine, now, part=part: list(look(engine, part, now)))  # type: ignore[misc]  # a default
 
 
-async def _told(found: list[Row], sight: Optional[Sight]) -> list[Row]:
+async def _told(found: list[Row], visibility: Optional[Visibility]) -> list[Row]:
     """As they are told to whoever does not see all."""
-    return found if sight is None else await asyncio.to_thread(lambda: [sight.row(row) for row in found])
+    return found if visibility is None else await asyncio.to_thread(lambda: [visibility.row(row) for row in found])
 
 
 def _name(row: Row) -> str:

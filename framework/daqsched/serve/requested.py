@@ -13,7 +13,7 @@ from daqsched.engine.verdict import Accepted
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import grants_now, latest_grants
 from daqsched.serve.idempotency import terms_of
-from daqsched.serve.sight import remember
+from daqsched.serve.visibility import remember
 
 
 async def requested(

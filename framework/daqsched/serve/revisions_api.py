@@ -24,7 +24,7 @@ from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import Caller, caller_of, grants_of, route, whose
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.request_body import body_of, count_of, part_of, which_of
-from daqsched.serve.sight import Sight, sight_of
+from daqsched.serve.visibility import Visibility, visibility_of
 from daqsched.spec import EMPTY, JobSpec, Spec
 from daqsched.views.plan import plan
 
@@ -61,7 +61,7 @@ class RevisionRoutes:
             wanted = ((head, older) for head, older in heads if part in (None, head.part))
             return [(head, older) for head, older in wanted if not before or head.number < before][: most + 1]
 
-        sight = await sight_of(request, self._ask)
+        visibility = await visibility_of(request, self._ask)
         heads: list[RevisionHead] = []
         specs: dict[int, Spec] = {0: EMPTY}
         found = await self._ask(look)
@@ -71,12 +71,12 @@ class RevisionRoutes:
                 for number in {head.number, older}.difference(specs):
                     specs[number] = (await self.found(number)).spec
                 old, new = specs[older], specs.pop(head.number)
-                counts = await self._planning.do(whose(request), partial(_counts, old, new, sight))
-                if sight is None and head.number in known:
+                counts = await self._planning.do(whose(request), partial(_counts, old, new, visibility))
+                if visibility is None and head.number in known:
                     counts = _as_it_was(known[head.number], counts)
                 source = new.source if sees else veiled_source(new.source)
                 head = msgspec.structs.replace(head, source=source, changes=counts)
-            heads.append(head if sight is None else sight.head(head))
+            heads.append(head if visibility is None else visibility.head(head))
         notes = await self._ask(lambda engine, now: between([head.time for head in heads], engine.logbook))
         heads = [msgspec.structs.replace(head, notes=its) for head, its in zip(heads, notes)]
         return HistoryAnswer(heads, heads[-1].number if len(found) > most else 0)
@@ -88,20 +88,20 @@ class RevisionRoutes:
         found = await self.found(int(number))
         sees = self._may_see(caller_of(request))
         head, owned = await self._ask(lambda engine, now: (_head(found, engine, sees), engine.owned))
-        sight = await sight_of(request, self._ask)
-        head = head if sight is None else sight.head(head)
-        former = taken(owned) if sight is None and not int(number) else {}
-        return RevisionAnswer(head, await self.seen_spec(request, found.spec, head.source, sight), former)
+        visibility = await visibility_of(request, self._ask)
+        head = head if visibility is None else visibility.head(head)
+        former = taken(owned) if visibility is None and not int(number) else {}
+        return RevisionAnswer(head, await self.seen_spec(request, found.spec, head.source, visibility), former)
 
     def seen_source(self, request: Request, source: str) -> str:
         """A job file, with what was set of its variables as far as whoever asks may see that."""
         return source if self._may_see(caller_of(request)) else veiled_source(source)
 
-    async def seen_spec(self, request: Request, spec: Spec, source: str, sight: Optional[Sight]) -> Spec:
+    async def seen_spec(self, request: Request, spec: Spec, source: str, visibility: Optional[Visibility]) -> Spec:
         """What of it whoever asks may see; ``source`` is told where not all of it is."""
         sees, grants = self._may_see(caller_of(request)), grants_of(request)
-        if sight is not None:
-            spec = msgspec.structs.replace(await asyncio.to_thread(sight.spec, spec), source=source)
+        if visibility is not None:
+            spec = msgspec.structs.replace(await asyncio.to_thread(visibility.spec, spec), source=source)
 
         def told(job: JobSpec) -> bool:
             return grants is not None and not any(grants.why_not("environment", one) for one in targets_of(job))
@@ -131,9 +131,9 @@ def no_revision(number: int) -> str:
     return f"there is no revision {number}: `daqsched history` lists them"
 
 
-def _counts(old: Spec, new: Spec, sight: Optional[Sight], deadline: Deadline) -> dict[str, int]:
-    if sight is not None:
-        old, new = sight.spec(old), sight.spec(new)
+def _counts(old: Spec, new: Spec, visibility: Optional[Visibility], deadline: Deadline) -> dict[str, int]:
+    if visibility is not None:
+        old, new = visibility.spec(old), visibility.spec(new)
     return plan(old, new).instances
 
 

@@ -23,7 +23,7 @@ from daqsched.serve.daemon import Ask
 from daqsched.serve.http import Caller, caller_of, is_owner, permit, route
 from daqsched.serve.request_body import part_of, text_of
 from daqsched.serve.rights_in_force import RightsInForce
-from daqsched.serve.sight import sight_of
+from daqsched.serve.visibility import visibility_of
 
 #: So long the accounts of somebody are looked up at most: a person of the file may have many.
 SOMEBODY_S = 3.0
@@ -80,8 +80,12 @@ class RightsRoutes:
     async def _of_variable(self, request: Request, name: str, part: Optional[str]) -> list[Target]:
         """All that somebody may change who sets it."""
         kept = await self._ask(lambda engine, now: tuple(one for one in engine.choices if not one.until))
-        sight = await sight_of(request, self._ask)
-        shown = kept if sight is None else await asyncio.to_thread(lambda: tuple(filter(sight.sees_choices, kept)))
+        visibility = await visibility_of(request, self._ask)
+        shown = (
+            kept
+            if visibility is None
+            else await asyncio.to_thread(lambda: tuple(filter(visibility.sees_choices, kept)))
+        )
         found = choices_of(shown, {name: ""}, part)
         jobs = (replace(job, part=found.part) for job in found.choices.jobs)
         return list(dict.fromkeys(one for job in jobs for one in targets_of(job)))

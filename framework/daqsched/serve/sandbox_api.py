@@ -20,7 +20,7 @@ from daqsched.select import selection
 from daqsched.serve.daemon import Ask
 from daqsched.serve.http import route
 from daqsched.serve.request_body import body_of
-from daqsched.serve.sight import Sight, sight_of
+from daqsched.serve.visibility import Visibility, visibility_of
 from daqsched.task import launched_at
 from daqsched_executor.contract import SANDBOX_FILES
 
@@ -68,12 +68,12 @@ class SandboxRoutes:
             return engine.master, engine.framework_id, keys, tasks, _Whose(engine, tasks)
 
         master, framework_id, keys, current, whose = await self._ask(known)
-        sight = await sight_of(request, self._ask, "sandbox")
-        if sight is not None:
-            keys = await asyncio.to_thread(sight.keys, keys)
-            current = {id: one for id, one in current.items() if whose.may("see", sight, id)}
+        visibility = await visibility_of(request, self._ask, "sandbox")
+        if visibility is not None:
+            keys = await asyncio.to_thread(visibility.keys, keys)
+            current = {id: one for id, one in current.items() if whose.may("see", visibility, id)}
             for id in current:
-                whose.permit(sight, id)
+                whose.permit(visibility, id)
         hosts, agents = {host for _, host in keys}, await self._registered(master)
         silent = [
             f"{job}@{host}: its agent is not registered with the master, so nobody can read its lines now"
@@ -95,7 +95,7 @@ class SandboxRoutes:
             if body.finished:
                 for task_id in await self._agents.tasks(agent, framework_id):
                     job, host = _key(task_id)
-                    shown_to = sight is None or whose.may("sandbox", sight, task_id)
+                    shown_to = visibility is None or whose.may("sandbox", visibility, task_id)
                     if task_id not in current and chosen(job, host) and shown_to:
                         here.append((job, host, task_id))
             found = []
@@ -118,12 +118,12 @@ class SandboxRoutes:
         for piece in body.pieces:
             if piece.stream not in SANDBOX_FILES or "/" in piece.task_id or piece.offset < 0 or piece.length < 0:
                 raise UserError(f"there is no such piece of a sandbox: {shown(piece)}")
-        sight = await sight_of(request, self._ask, "sandbox")
-        if sight is not None:
+        visibility = await visibility_of(request, self._ask, "sandbox")
+        if visibility is not None:
             asked = {piece.task_id for piece in body.pieces}
             whose = await self._ask(lambda engine, now: _Whose(engine, asked))
             for task_id in asked:
-                whose.permit(sight, task_id)
+                whose.permit(visibility, task_id)
         master, framework_id = await self._ask(lambda engine, now: (engine.master, engine.framework_id))
         agents = await self._registered(master)
         data: list[Optional[bytes]] = [None] * len(body.pieces)
@@ -170,16 +170,16 @@ class _Whose:
             {one.task.id for one in running if not (engine.must_stop(one) or one.task.killed)},
         )
 
-    def may(self, verb: str, sight: Sight, task_id: str) -> bool:
+    def may(self, verb: str, visibility: Visibility, task_id: str) -> bool:
         job, host = _key(task_id)
-        return job != TASK and sight.may_then(verb, job, host, self._launched(task_id), self._owned)
+        return job != TASK and visibility.may_then(verb, job, host, self._launched(task_id), self._owned)
 
-    def permit(self, sight: Sight, task_id: str) -> None:
+    def permit(self, visibility: Visibility, task_id: str) -> None:
         """Raise `Refused` where it may not be read. What surveys say is of jobs of any owner."""
         job, host = _key(task_id)
         if job == TASK:
             raise Refused("what a survey has left is for those who may read the sandboxes of all jobs", "sandbox")
-        sight.permit_then("sandbox", job, host, self._launched(task_id), self._owned)
+        visibility.permit_then("sandbox", job, host, self._launched(task_id), self._owned)
 
     def _launched(self, task_id: str) -> float:
         return inf if task_id in self._goes_on else launched_at(task_id)

@@ -42,7 +42,7 @@ _NAMED = re.compile(r"(\S+)@(\S+) is [A-Z]")
 UNSAID = "it is in the way of what is there, and not for you to see: ask who runs the farm"
 
 
-class Sight:
+class Visibility:
     """For one answer; ``spec`` says whose each job is. Of a job that is in it no more nobody knows that: rules for an owner or a
     part give nothing of it, and each of those denies it. ``owned``: since when that is so (`engine.job_owners`)."""
 
@@ -258,18 +258,18 @@ class Sight:
         return job if (after, replaces) == (job.after, job.replaces) else replace(job, after=after, replaces=replaces)
 
 
-async def sight_of(request: Request, ask: Ask, verb: str = "see") -> Optional[Sight]:
+async def visibility_of(request: Request, ask: Ask, verb: str = "see") -> Optional[Visibility]:
     """By what is in force now; None: all is shown, and may be asked for."""
     grants = grants_of(request)
     if grants is None or grants.everywhere(verb):
         return None
-    return await sight_in(request, await ask(lambda engine, now: engine.spec), verb)
+    return await visibility_in(request, await ask(lambda engine, now: engine.spec), verb)
 
 
 async def asked_of(request: Request, ask: Ask, spec: Spec) -> Spec:
-    """A file that is to be planned, proposed or applied, see `Sight.asked`."""
-    sight = await sight_then(request, ask) if any(job.replaces for job in spec.jobs) else None
-    return spec if sight is None else await asyncio.to_thread(sight.asked, spec)
+    """A file that is to be planned, proposed or applied, see `Visibility.asked`."""
+    visibility = await visibility_then(request, ask) if any(job.replaces for job in spec.jobs) else None
+    return spec if visibility is None else await asyncio.to_thread(visibility.asked, spec)
 
 
 async def owned_of(ask: Ask) -> Mapping[str, Owned]:
@@ -278,26 +278,26 @@ async def owned_of(ask: Ask) -> Mapping[str, Owned]:
     return owned
 
 
-async def stories_of(ask: Ask, found: list[Story], sight: Optional[Sight]) -> list[Story]:
+async def stories_of(ask: Ask, found: list[Story], visibility: Optional[Visibility]) -> list[Story]:
     """As they are told to whoever does not see all."""
-    if sight is None:
+    if visibility is None:
         return found
     owned = await owned_of(ask)
-    return await asyncio.to_thread(lambda: [sight.story(one, owned) for one in found])
+    return await asyncio.to_thread(lambda: [visibility.story(one, owned) for one in found])
 
 
-async def sight_in(request: Request, spec: Spec, verb: str = "see") -> Optional[Sight]:
+async def visibility_in(request: Request, spec: Spec, verb: str = "see") -> Optional[Visibility]:
     """The same by a spec that has been looked at already: the engine is not asked once more."""
     grants = grants_of(request)
-    return None if grants is None or grants.everywhere(verb) else await asyncio.to_thread(Sight, grants, spec)
+    return None if grants is None or grants.everywhere(verb) else await asyncio.to_thread(Visibility, grants, spec)
 
 
 def remember(request: Request, spec: Spec) -> None:
-    """What was in force when the engine was last looked at for this request, for `sight_then`. May be called on any thread."""
+    """What was in force when the engine was last looked at for this request, for `visibility_then`. May be called on any thread."""
     request.scope["spec_then"] = spec
 
 
-async def sight_then(request: Request, ask: Ask) -> Optional[Sight]:
+async def visibility_then(request: Request, ask: Ask) -> Optional[Visibility]:
     """By what was in force when the engine judged what was asked, or was last looked at for it; else by what is now."""
     grants = grants_of(request)
     if grants is None or grants.everywhere("see"):
@@ -306,7 +306,7 @@ async def sight_then(request: Request, ask: Ask) -> Optional[Sight]:
     if spec is None:
         spec = await ask(lambda engine, now: engine.spec)
         remember(request, spec)
-    return await sight_in(request, spec)
+    return await visibility_in(request, spec)
 
 
 def unsaying(route: Callable[[Request], Awaitable[Any]], ask: Ask) -> Callable[[Request], Awaitable[Any]]:
@@ -316,8 +316,8 @@ def unsaying(route: Callable[[Request], Awaitable[Any]], ask: Ask) -> Callable[[
         try:
             return await route(request)
         except DaqschedError as error:
-            sight = await sight_then(request, ask)
-            raise (error if sight is None else await asyncio.to_thread(sight.unsaid, error)) from None
+            visibility = await visibility_then(request, ask)
+            raise (error if visibility is None else await asyncio.to_thread(visibility.unsaid, error)) from None
 
     return answer
 
@@ -330,5 +330,5 @@ async def seen_of(request: Request, ask: Ask, among: Callable[[Engine, float], S
 
     keys, spec = await ask(look)
     remember(request, spec)
-    sight = await sight_in(request, spec)
-    return keys if sight is None else await asyncio.to_thread(sight.keys, keys)
+    visibility = await visibility_in(request, spec)
+    return keys if visibility is None else await asyncio.to_thread(visibility.keys, keys)
