@@ -15,8 +15,14 @@ from daqsched.terminal.show_changes import MOST_CHANGES, counts_line, plan_lines
 from daqsched.views.plan import Change, Plan
 from daqsched.views.rows import Row, Story
 from daqsched_executor.contract import Exit, Report
+from daqsched_executor.contract.report import NOT_STARTED
 
 DEAD = Report("backoff", last_exit=Exit(0.0, 1.0, code=1, lines=("Traceback", "no such device")))
+
+
+def told(why: str, printed: bool = True) -> Report:
+    """Of a program of which others say why it does not run."""
+    return Report("backoff", last_exit=Exit(0.0, 0.0, code=127, why=why, lines=("no such file",), printed=printed))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +32,8 @@ DEAD = Report("backoff", last_exit=Exit(0.0, 1.0, code=1, lines=("Traceback", "n
         ("STARTING", DEAD, ["  | Traceback", "  | no such device"]),
         ("RUNNING", DEAD, []),
         ("UNHEALTHY", DEAD, []),
+        ("BACKOFF", told("not started", printed=False), ["  no such file"]),
+        ("BACKOFF", told(NOT_STARTED), ["  no such file"]),  # of an executor before the field
         ("BACKOFF", Report("backoff"), []),
         ("WAITING", None, []),
     ],

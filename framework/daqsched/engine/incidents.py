@@ -77,8 +77,7 @@ class Incidents:
         found = self._by_key.pop(key, None)
         if found is None or now - found.last > QUIET_S:
             line = _last_line(end)
-            printed = end.printed and end.why != NOT_STARTED  # of an executor before the field
-            found = Incident(_how(end), line, now, now, 0, [], [], revision, applied, release, earlier, printed)
+            found = Incident(_how(end), line, now, now, 0, [], [], revision, applied, release, earlier, is_printed(end))
             while len(self._by_key) >= MOST:
                 del self._by_key[next(iter(self._by_key))]
         # the one that died last is the last one in the table
@@ -99,6 +98,11 @@ def is_death(end: Exit, success_codes: Collection[int]) -> bool:
     """Whether nobody asked for that end of a program, and it is no success, which none is that has a reason or went to the
     background."""
     return not end.by_hand and (bool(end.why) or end.in_background or end.code not in success_codes)
+
+
+def is_printed(end: Exit) -> bool:
+    """Whether the program printed its last lines. Executors before the field `Exit.printed` put a reason there, too."""
+    return end.printed and end.why != NOT_STARTED
 
 
 def no_start(said: str, now: float) -> Exit:

@@ -21,7 +21,7 @@ from daqsched.states import ORDER
 from daqsched.terminal.canvas import Words, text
 from daqsched.terminal.hosts_alike import alike, of_all
 from daqsched.terminal.out import capital
-from daqsched.views.rows import Row
+from daqsched.views.rows import Row, last_lines
 from daqsched_executor.contract import duration
 
 STYLES = {
@@ -41,11 +41,11 @@ STYLES = {
 
 
 def last_words(row: Row) -> list[str]:
-    """What a program that is not well printed before it died: the end of it, as that says most."""
+    """What a program that is not well printed before it died: the end of it, as that says most; else why it did not run."""
     last = row.report.last_exit if row.report is not None else None
     if last is None or row.state in ("RUNNING", "UNHEALTHY", "FINISHED", "STOPPED", "ASIDE"):
         return []
-    return [f"  | {line}" for line in last.lines]
+    return last_lines(last)
 
 
 #: So many hosts of a job in the same state, for the same reason, are one line.

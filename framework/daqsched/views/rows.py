@@ -8,8 +8,9 @@ from typing import Optional
 import msgspec
 
 from daqsched.control import InControl
+from daqsched.engine.incidents import is_printed
 from daqsched.states import Shown
-from daqsched_executor.contract import Report
+from daqsched_executor.contract import Exit, Report
 
 
 class Row(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,3 +128,9 @@ class FarmHead(msgspec.Struct, frozen=True):
     rollout: str = ""
     #: Who is in control, of the farm first.
     control: list[InControl] = []
+
+
+def last_lines(end: Exit) -> list[str]:
+    """The last lines of an end, as they are shown below it: marked where the program printed them, and not words of others."""
+    mark = "  | " if is_printed(end) else "  "
+    return [f"{mark}{line}" for line in end.lines]

@@ -17,7 +17,7 @@ from daqsched.hosts import fold
 from daqsched.plural import plural
 from daqsched.spec import FORWARDER
 from daqsched.states import Shown
-from daqsched.views.rows import Change, Row, Story, as_desired
+from daqsched.views.rows import Change, Row, Story, as_desired, last_lines
 from daqsched.views.status import row_of, rows
 from daqsched_executor.contract import Exit, duration
 
@@ -139,7 +139,7 @@ def _evidence(engine: Engine, row: Row, instance: Instance, late: Optional[LateE
         late = LateEnd(last.at, last.words(), last)
     if late is not None:
         yield f"its last end, {duration(max(0.0, now - late.at))} ago: {late.words}"
-        yield from (f"  | {line}" for line in (late.exit.lines if late.exit is not None else ()))
+        yield from last_lines(late.exit) if late.exit is not None else ()
         incident = engine.incidents.of(row.job, late.exit) if late.exit is not None else None
         if incident is not None:
             yield incident_words(incident, row.host, now, daemon=engine.began)
