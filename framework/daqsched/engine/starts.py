@@ -18,7 +18,7 @@ from daqsched.engine.instance import Instance, Key
 from daqsched.task import Task
 
 #: So many at once on a machine that nothing has started on yet; so many for each of its cores at most.
-FIRST, PER_CORE = 4, 4.0
+FIRST, PER_CORE = 4, 8.0
 #: Starts that take no longer, or no longer than twice the quickest one there, may be more at once; one that took longer
 #: than `SLOW_S` was one too many.
 QUICK_S, SLOW_S = 0.5, 5.0
