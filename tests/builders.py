@@ -225,6 +225,11 @@ class World:
         self.heard: dict[str, dict[str, tuple[str, str, str]]] = {}
         self.held: dict[str, bool] = {}
         self.deaf: set[str] = set()
+        #: By task: how often its executor started the program again, as it says.
+        self.restarts: dict[str, int] = {}
+        #: By instance: how often it was started again as people saw it last, of which job, by which task, and whether somebody
+        #: has had a say in it since that was launched.
+        self.counted: dict[tuple[str, str], tuple[int, object, str, bool]] = {}
 
     def new_id(self) -> str:
         return f"t{next(self._ids)}"
@@ -263,6 +268,7 @@ class World:
         self.disk.save(todo, self.engine)
         self.check_order(todo)
         self.check_ends(todo)
+        self.check_count(event)
         if perform:
             for command in todo:
                 self._perform(command)
@@ -440,7 +446,13 @@ class World:
             self.tasks[task_id],
             "TASK_RUNNING",
             by_executor=True,
-            data=Report("running", rules=rules, carries=True, held=self.held.get(task_id, False)).to_json(),
+            data=Report(
+                "running",
+                restarts=self.restarts.get(task_id, 0),
+                rules=rules,
+                carries=True,
+                held=self.held.get(task_id, False),
+            ).to_json(),
             uuid="u",
         )
         return self.say(event)
@@ -546,6 +558,7 @@ class World:
                     i.done,
                     i.failures,
                     i.due,
+                    i.restarts,
                     i.attributes,
                     i.behind,
                     instance.job is not None and instance.aside,
@@ -581,6 +594,18 @@ class World:
                 if one.name in other.after and other.ending and not other.lost and other.record.task is not None:
                     here = one.host == other.host or (one.name, other.host) not in self.engine.instances
                     assert not here or self.now - one.ending >= LONGEST_S, f"{one} is told to end before {other}"
+
+    def check_count(self, event: events.Event) -> None:
+        """How often something was started again is never less than it was, unless somebody, or an apply, has had it started."""
+        by_others = type(event) in HAPPENED
+        before, self.counted = self.counted, {}
+        for key, one in self.engine.instances.items():
+            shown, job, task, excused = before.get(key, (0, None, "", True))
+            now = one.record.task.id if one.record.task is not None else task
+            # an end that was asked for, and what a rollout brings, come later than the word
+            excused = excused or not by_others or bool(one.ending) or one.job != job
+            assert excused or one.record.restarts >= shown, f"{one}: {shown} restarts, and then {one.record.restarts}"
+            self.counted[key] = (one.record.restarts, one.job, now, excused and (now == task or bool(one.ending)))
 
     def ended_by(self, event: events.Event, run: dict[tuple[str, str], str]) -> list[tuple[str, str]]:
         """The running programs that whoever asked for something ends at once: not more than they agreed to, or than may end

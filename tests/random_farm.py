@@ -25,7 +25,7 @@ from daqsched.rollout import AT_ONCE, ONE_BY_ONE, Strategy
 from daqsched.select import selection
 from daqsched.spec import EMPTY, FORWARDER, ForwarderSpec, Spec
 from daqsched.task import Hold
-from daqsched_executor.contract import MANUAL, Findings, Probe, Restart
+from daqsched_executor.contract import MANUAL, Findings, OperatorCommand, Probe, Restart
 
 #: None: as a job file says that has no word for it.
 STRATEGIES = (
@@ -277,6 +277,24 @@ class RandomFarm(RuleBasedStateMachine):
     def report(self, state: str, which: int) -> None:
         if self.world.tasks:
             self.world.report(sorted(self.world.tasks)[which % len(self.world.tasks)], state)
+
+    @rule(which=st.integers(0, 9), times=st.integers(1, 3), order=st.sampled_from(["", "", "restart", "retry"]))
+    def dies_in_place(self, which: int, times: int, order: str) -> None:
+        """Its executor starts it again, perhaps as somebody asks for that: then there was none before."""
+        world = self.world
+        if not world.tasks:
+            return
+        task_id = sorted(world.tasks)[which % len(world.tasks)]
+        instance = world.engine.by_task.get(task_id)
+        if order and instance is not None:
+            said = OperatorCommand(world.new_id(), order, "hank")
+            world.say(events.OperatorCommanded((instance.key,), said, stops=ALL))
+        obeyed = (
+            order == "restart" and instance is not None and isinstance(world.verdict, Accepted) and world.verdict.keys
+        )
+        world.restarts[task_id] = world.restarts.get(task_id, 0) + (1 if obeyed else times)
+        world.runs(task_id)
+        assert not obeyed or instance is None or instance.record.restarts == 0, "what somebody asked for is counted"
 
     @rule(which=st.integers(0, 9))
     def late(self, which: int) -> None:

@@ -42,6 +42,9 @@ ENDED = frozenset(
 )
 
 
+#: Nobody counts further, and what an executor says may be a lie: what is saved stays a number that can be reckoned with.
+MOST_RESTARTS = 10**12
+
 #: Why what was stopped, and has left the farm since then, does not start when it is let run.
 ABSENT = "is not in the farm: it starts when a job file names it again"
 
@@ -160,6 +163,9 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     task: Optional[Task] = None
     #: Ends in a row that nobody asked for.
     failures: int = 0
+    #: How often the program was started in the launches before that of `task`, or before the next one, since a person or an apply
+    #: last started it. Negative: somebody has its executor start it anew, and what that counts up to there does not count here.
+    starts_before: int = 0
     #: No launch before this time.
     due: float = 0.0
     #: The last task that ended: what is still said of it comes late and means nothing.
@@ -200,3 +206,13 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     unread: str = ""
     #: For a job that runs wherever its attributes are: those of this machine at its last offer. None: the job file names it.
     attributes: Optional[Mapping[str, tuple[str, ...]]] = None
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again since a person or an apply last started it: by its executor, and as a new task."""
+        report = self.task.report if self.task is not None else None
+        here = -1 if self.task is None else report.restarts if report is not None else 0
+        restarts = self.starts_before + here
+        return (
+            0 if restarts < 0 else restarts if restarts < MOST_RESTARTS else MOST_RESTARTS
+        )  # calls of none: a step asks

@@ -464,4 +464,4 @@ def test_a_running_program_shows_what_it_says_and_how_it_last_died() -> None:
     assert report(world, Report("running", pid=7, restarts=1, says="42 events/s", last_exit=died)).reason == (
         "42 events/s; last end: killed by SIGSEGV (core dumped) after 2.1 s"
     )
-    assert report(world, Report("running", pid=7)).reason == ""
+    assert report(world, Report("running", pid=7, restarts=1)).reason == ""

@@ -137,6 +137,8 @@ def _launch(
         f"{instance}.{farm.new_id()}", agent_id, instance.digest, now, since=now, ports=ports, release=job.release
     )
     told = payload(job, instance.host, task.id, ports, farm.desired.rules_of(job))
+    if not instance.record.failures:
+        instance.record.starts_before = 0  # somebody has it started
     farm.give(instance, task, now)
     farm.arm(now + ASK_S, instance)
     revision = instance.record.behind or (farm.revision.number if farm.revision is not None else 0)

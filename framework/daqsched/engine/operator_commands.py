@@ -16,6 +16,7 @@ from daqsched.errors import Refused, UserError
 from daqsched.fill import payload
 from daqsched.limits import shown, some
 from daqsched.plural import plural
+from daqsched.task import Record, Task
 from daqsched_executor.contract import HOLD, OBEY, RELEASE, OperatorCommand, Report
 
 #: How soon an order about a hold is sent again that nobody has confirmed.
@@ -44,6 +45,7 @@ def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
         farm.dirty[instance.key] = None
         if record.task is not None:
             _remember(instance, order, now)
+            _count_anew(record.task, record, order)
             farm.out.append(commands.Send(record.task.id, record.task.agent_id, order))
         else:
             record.failures, record.due = 0, 0.0
@@ -73,6 +75,14 @@ def _remember(instance: Instance, order: OperatorCommand, now: float) -> None:
         # an executor does not hear the same id twice
         kept.update((name, replace(order, id=f"{order.id}.{name}", name=name)) for name in names)
     instance.record.snoozes = kept or None
+
+
+def _count_anew(task: Task, record: Record, order: OperatorCommand) -> None:
+    """What its executor starts because somebody asks for that is no restart of its own: see `Record.restarts`. Its report may come
+    after the next death, so it is not waited for."""
+    waits = task.report is not None and task.report.activity == "backoff"
+    if order.kind == "restart" or (order.kind == "retry" and waits):
+        record.starts_before = -1 - (max(0, task.report.restarts) if task.report is not None else 0)
 
 
 def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float) -> None:

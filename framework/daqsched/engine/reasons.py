@@ -170,7 +170,8 @@ def _why_backing_off(farm: Farm, instance: Instance, report: Report, said: str, 
     how = said.rpartition("; starts again in ")[0] or ended
     if not how:
         return said
-    times = f" ({report.restarts} restart{'s' if report.restarts > 1 else ''} so far)" if report.restarts else ""
+    restarts = instance.record.restarts
+    times = f" ({restarts} restart{'s' if restarts > 1 else ''} so far)" if restarts else ""
     if not time_format.absolute and time_format.now - report.until > OVERDUE_S:
         asks = no_master(farm) or f"is {instance.host} up?"
         return f"{how}; a start was due {time_format.ago(report.until)}{times}, and its executor says nothing of it: {asks}"

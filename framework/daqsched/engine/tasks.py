@@ -206,7 +206,9 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     record.last_end = (event.message if not formers else "") or _words(event)
     if spoke_never:
         record.last_end = f"{SPOKE_NEVER} ({record.last_end})"
-    record.last_report = None if formers else report or task.report
+    task.report = report or task.report
+    record.last_report = None if formers else task.report
+    record.starts_before = 0 if formers else record.restarts + 1
     farm.forget_task(instance)
     _follow(farm, instance, event, task, asked_for, ran_s, now)
 

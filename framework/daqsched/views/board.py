@@ -13,6 +13,7 @@ from daqsched.engine.changes import MOST_WORDS, shortened
 from daqsched.engine.engine import Engine
 from daqsched.engine.executor_rules import unconfirmed
 from daqsched.engine.instance import Instance, Key
+from daqsched.engine.job_owners import is_formers
 from daqsched.engine.reasons import no_master, reason_of
 from daqsched.engine.shown import since_of
 from daqsched.engine.time_format import TimeFormat
@@ -102,7 +103,7 @@ def _cell(engine: Engine, instance: Instance, time_format: TimeFormat, waits: Bl
         marks |= HELD
     if state == "WAITING" and waits.blocked(instance.key):
         marks |= BLOCKED
-    restarts = task.report.restarts if task is not None and task.report is not None else 0
+    restarts = 0 if is_formers(engine, instance) else record.restarts
     reason = shortened(reason_of(engine, instance, state, time_format), MOST_WORDS)
     return BoardCell(LETTERS[state], int(since_of(engine, instance, state)), restarts, reason, instance.release, marks)
 

@@ -26,6 +26,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float = 0.0
     #: The version of what runs there; where nothing does, of what is desired.
     release: str = ""
+    #: `Record.restarts`; those of its executor alone are in the report.
     restarts: int = 0
     pid: int = 0
     ports: Mapping[str, int] = {}

@@ -111,7 +111,8 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
     task = instance.record.task
     state = seen(engine, instance, now)
     report = task.report if task is not None else instance.record.last_report
-    if is_formers(engine, instance):
+    formers = is_formers(engine, instance)
+    if formers:
         report = None
     return Row(
         job=instance.name,
@@ -120,7 +121,7 @@ def row_of(engine: Engine, instance: Instance, now: float, waits: Optional[Block
         reason=reason_of(engine, instance, state, TimeFormat(now)),
         since=since_of(engine, instance, state),
         release=instance.release,
-        restarts=report.restarts if report is not None and task is not None else 0,
+        restarts=0 if formers else instance.record.restarts,
         pid=report.pid if report is not None and state in ("RUNNING", "UNHEALTHY") else 0,
         ports=task.ports if task is not None else {},
         task_id=task.id if task is not None else "",

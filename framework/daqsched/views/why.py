@@ -104,7 +104,7 @@ def _late_end(row: Row, instance: Instance, now: float) -> Optional[LateEnd]:
     where its task had ended."""
     if row.state != "RUNNING":
         return None
-    last = row.report.last_exit if row.report is not None and row.restarts else None
+    last = row.report.last_exit if row.report is not None and row.report.restarts else None
     if last is not None and now - last.at < LATELY_S and is_death(last, instance.success_codes):
         return LateEnd(last.at, last.words(), last)
     record = instance.record
