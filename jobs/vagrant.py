@@ -5,7 +5,7 @@ Apply it inside control: daqsched apply /srv/daqsched/jobs/vagrant.py
 
 from daqsched import Job, OutputCheck, Resources, Restart, variable
 
-# rolls the farm over: daqsched apply /srv/daqsched/jobs/vagrant.py --set version=release-02
+# rolls the farm over: daqsched apply /srv/daqsched/jobs/vagrant.py --set version=release-02, and the hosts as they were set before
 version = variable("version", "release-01")
 bin_ = "/cvmfs/daq.example.org/{version}/bin"
 # all that there are: make vagrant says so, with --set hosts=hlt[01-03] where there are three

@@ -145,3 +145,23 @@ def test_what_was_told_is_compared_with_what_is_so_after_a_restart(tmp_path: Pat
         assert again.client.approve(1, proposed, plan.base, stops=9).digest == plan.digest
     finally:
         again.close()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "variants", "said"),
+    [
+        (2, 0, "a job is named once"),
+        (5000, 0, "a job is named once"),
+        (1, 17, "in 16 ways at most"),
+        (1, 16, ""),
+    ],
+)
+def test_one_request_is_a_few_guesses(farms: tuple[Asked, Asked], jobs: int, variants: int, said: str) -> None:
+    """Of a job's variable: who is shown its mark could try all values at once else."""
+    door = farms[0].door
+    door.come("daq")
+    guessed = [msgspec.structs.replace(OWN, env={"PIN": str(number)}) for number in range(jobs + variants)]
+    spec = Spec(jobs=tuple(guessed[:jobs]), variants=tuple(guessed[jobs:]))
+    body = msgspec.json.encode(protocol.HideRequest(spec))
+    answer = door.http.request("POST", "/v1/plan/hidden", content=body)
+    assert (answer.status_code == 200) == (not said) and said in answer.text, answer.text

@@ -29,6 +29,8 @@ FORGOTTEN = ""
 
 #: Whose a stop is that outlives whoever had the job: who that was, and why, is not for who has it now.
 FORMER = "a former owner"
+#: As of `Hold.known_as`: nobody is called so, whatever he is shown as.
+_NOBODY = ("",)
 
 _decode = msgspec.msgpack.Decoder(dict[str, Owned]).decode
 
@@ -71,7 +73,7 @@ def passed_on(owned: Mapping[str, Owned], name: str, hold: Hold) -> Hold:
     return (
         hold
         if one is None or one.since <= hold.at or not hold.user
-        else replace(hold, user=FORMER, message="", known_as=())
+        else replace(hold, user=FORMER, message="", known_as=_NOBODY)
     )
 
 

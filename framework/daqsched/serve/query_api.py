@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from daqsched import farm_parts
 from daqsched.engine.engine import Engine
+from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Key
 from daqsched.errors import Refused, UserError
 from daqsched.protocol import (
@@ -253,10 +254,15 @@ class QueryRoutes:
         )
         visibility = await visibility_of(request, self._ask)
         if visibility is not None:
-            seen = set(visibility.keys(await self._ask(lambda engine, now: all_keys(engine))))
+            keys = await self._ask(lambda engine, now: all_keys(engine))
             owned = await owned_of(self._ask)
-            shown = (visibility.incident(one, seen, owned) for one in found.incidents)
-            found.incidents = [one for one in shown if one is not None]
+
+            def shown() -> list[Incident]:
+                known, seen = set(keys), set(visibility.keys(keys))
+                told = (visibility.incident(one, known, seen, owned) for one in found.incidents)
+                return [one for one in told if one is not None]
+
+            found.incidents = await asyncio.to_thread(shown)
         return found
 
     async def names(self, request: Request) -> NamesAnswer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from functools import partial
 from typing import Callable, Optional
 
@@ -17,6 +18,7 @@ from daqsched.engine.job_owners import taken
 from daqsched.engine.permission import targets_of
 from daqsched.engine.rollout_steps import outcome_of
 from daqsched.errors import UserError
+from daqsched.limits import some
 from daqsched.logbook import between
 from daqsched.protocol import HiddenAnswer, HideRequest, HistoryAnswer, RevisionAnswer, RevisionHead
 from daqsched.redaction import veiled, veiled_source
@@ -33,6 +35,9 @@ MOST_REVISIONS = 10_000
 
 #: Of so many, what began and ended with them.
 MOST_COMPARED = 50
+
+#: In so many ways a job may be, in a spec whose values are to be hidden: each is a guess of what is hidden.
+MOST_WAYS = 16
 
 
 class RevisionRoutes:
@@ -109,8 +114,14 @@ class RevisionRoutes:
         return spec if sees else await asyncio.to_thread(veiled, spec, self._key, told)
 
     async def hidden(self, request: Request) -> HiddenAnswer:
+        """Few guesses of a variable's value in a request, as a plan is one."""
         body = await body_of(request, HideRequest)
-        return HiddenAnswer(await self._planning.do(whose(request), lambda deadline: veiled(body.spec, self._key)))
+
+        def work(deadline: Deadline) -> Spec:
+            _ensure_one_of_each(body.spec)
+            return veiled(body.spec, self._key)
+
+        return HiddenAnswer(await self._planning.do(whose(request), work))
 
     @property
     def _key(self) -> bytes:
@@ -124,6 +135,18 @@ class RevisionRoutes:
         if found is None:
             raise UserError(no_revision(number))
         return found
+
+
+def _ensure_one_of_each(spec: Spec) -> None:
+    """Raise `UserError` where a job is there more than once, or in many ways: each would be a guess."""
+    named = Counter(job.name for job in spec.jobs)
+    again = [name for name, times in named.items() if times > 1]
+    ways = Counter(job.name for job in spec.variants)
+    many = [name for name, times in ways.items() if times > MOST_WAYS]
+    if again or many:
+        error = UserError(f"a job is named once, and in {MOST_WAYS} ways at most: {some(again or many)}")
+        error.of_request = True
+        raise error
 
 
 def no_revision(number: int) -> str:

@@ -42,6 +42,26 @@ _NAMED = re.compile(r"(\S+)@(\S+) is [A-Z]")
 UNSAID = "it is in the way of what is there, and not for you to see: ask who runs the farm"
 
 
+#: What of a rollout is told to whoever sees a part of the farm, as it is; of each other field `Visibility.rollout` says what.
+ROLLOUT_TOLD = (
+    *(
+        "number",
+        "kind",
+        "user",
+        "began",
+        "revision",
+        "before",
+        "hosts",
+        "instances",
+        "batches",
+        "state",
+        "at",
+        "complete",
+    ),
+    *("changed", "batch_began", "ready_since", "failed", "ended", "reached", "replaced_by", "paused_by", "as_asked"),
+)
+
+
 class Visibility:
     """For one answer; ``spec`` says whose each job is. Of a job that is in it no more nobody knows that: rules for an owner or a
     part give nothing of it, and each of those denies it. ``owned``: since when that is so (`engine.job_owners`)."""
@@ -145,18 +165,23 @@ class Visibility:
         """Those that are shown."""
         return tuple(key for key in keys if self.sees(*key))
 
-    def incident(self, incident: Incident, seen: Collection[Key], owned: Mapping[str, Owned]) -> Optional[Incident]:
-        """What is shown of it; ``seen`` are the instances that are."""
-        both = ((job, host) for job in incident.jobs for host in incident.hosts if (job, host) in seen)
-        pairs = [key for key in both if self.may_then("see", *key, incident.first, owned)]
+    def incident(
+        self, incident: Incident, known: Collection[Key], seen: Collection[Key], owned: Mapping[str, Owned]
+    ) -> Optional[Incident]:
+        """What is shown of it; ``known`` are the farm's instances, ``seen`` those that are shown. Where others died alike, what was
+        printed, how often, and of which version, is not told: of each that is shown there is one death at least."""
+        both = [(job, host) for job in incident.jobs for host in incident.hosts]
+        pairs = {key for key in both if key in seen and self.may_then("see", *key, incident.first, owned)}
         if not pairs:
             return None
         jobs, hosts = {job for job, _ in pairs}, {host for _, host in pairs}
-        return replace(
+        narrowed = replace(
             incident,
             jobs=[job for job in incident.jobs if job in jobs],
             hosts=[host for host in incident.hosts if host in hosts],
         )
+        alone = narrowed == incident and not any(key in known and key not in pairs for key in both)
+        return narrowed if alone else replace(narrowed, line="", count=len(pairs), release="")
 
     def story(self, story: Story, owned: Mapping[str, Owned]) -> Story:
         """Without what is told of other instances that are not shown, and of how many they are, and of what was somebody else's."""
@@ -178,11 +203,21 @@ class Visibility:
         return named is None or self.sees(named[1], named[2])
 
     def rollout(self, rollout: Rollout) -> Rollout:
-        """Its figures; of failures those that are shown, and its reason where nothing else is named there."""
+        """Its figures and who steers it; of failures those that are shown, and its reasons where nothing else is named there."""
         failures = tuple(one for one in rollout.failures if self.sees(one.job, one.host))
-        why = rollout.why if failures == rollout.failures and not self.names(rollout.why) else ""
-        part = rollout.part if rollout.part in self.parts else ""
-        return replace(rollout, failures=failures, why=why, part=part, unreached=())
+
+        def reason(said: str) -> str:
+            return said if failures == rollout.failures and not self.names(said) else ""
+
+        return Rollout(
+            **{name: getattr(rollout, name) for name in ROLLOUT_TOLD},
+            message=self.message(rollout.message),
+            strategy=replace(rollout.strategy, guard=""),
+            failures=failures,
+            why=reason(rollout.why),
+            cause=reason(rollout.cause),
+            part=rollout.part if rollout.part in self.parts else "",
+        )
 
     def names(self, sentence: str) -> bool:
         """Whether it names what is hidden."""
