@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Optional, Sequence
 from urllib.parse import quote
 
+from msgspec import structs
+
 from daqsched import protocol
 from daqsched.choices import ChoiceSet
 from daqsched.control import ControlAnswer, GiveRequest, TakeRequest
@@ -190,9 +192,11 @@ class Client:
         return self._daemon.get(f"/revisions/{number}", protocol.RevisionAnswer)
 
     def hidden(self, spec: Spec) -> Spec:
-        """With its values of environment variables hidden as the daemon hides those of a revision."""
+        """With its values of environment variables hidden as the daemon hides those of a revision. What a revision alone has, as
+        variants, stays as it was told."""
+        asked = structs.replace(spec, variants=(), parts={}, logging_part="")
         try:
-            return self._daemon.post("/plan/hidden", protocol.HideRequest(spec), protocol.HiddenAnswer).spec
+            answer = self._daemon.post("/plan/hidden", protocol.HideRequest(asked), protocol.HiddenAnswer)
         except UserError as error:
             if "/plan/hidden" not in str(error):
                 raise
@@ -200,6 +204,7 @@ class Client:
                 "this daemon is older than this command and can't say whether hidden values differ: bring it up to date, or ask "
                 "for `daqsched plan`"
             ) from error
+        return structs.replace(spec, jobs=answer.spec.jobs)
 
     def rollback(
         self,
