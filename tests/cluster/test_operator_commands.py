@@ -77,9 +77,9 @@ def test_a_back_off_ends_when_somebody_asks(farm: Farm) -> None:
     """It starts at once and the wait begins anew; the time that is left is shown."""
     row = farm.rows("dies")["dies@hlt03"]
     assert "exit code 1" in row["reason"] and "starts again in" in row["reason"]
-    before = row["restarts"]
+    before = row["report"]["restarts"]
     farm.run("retry", "dies", "-m", "cable is back")
-    until(lambda: farm.rows("dies")["dies@hlt03"]["restarts"] > before, "it was started again")
+    until(lambda: farm.rows("dies")["dies@hlt03"]["report"]["restarts"] > before, "it was started again")
     assert "retry asked for by" in farm.log() and "cable is back" in farm.log()
 
 

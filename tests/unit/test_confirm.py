@@ -242,6 +242,7 @@ HARMLESS = {
     protocol.ReadRequest,
     protocol.Piece,
     protocol.ConsoleRequest,
+    protocol.HideRequest,
     protocol.ConsoleRead,
     protocol.ConsoleKeys,
     protocol.ConsoleLeave,

@@ -207,7 +207,7 @@ def test_what_is_accepted_says_what_it_comes_to() -> None:
     """Numbers, instances, and of an apply how many tasks it ends."""
     world = farm()
     assert ask(world, events.Held((HERE, NOWHERE), "bob")) == Accepted(
-        keys=(HERE,), rejected=((*NOWHERE, "is no longer desired"),)
+        keys=(HERE,), rejected=((*NOWHERE, "is no longer desired"),), stops=1
     )
     assert ask(world, events.Released((HERE,), "bob")) == Accepted(keys=(HERE,))
     world.report(world.task_of("readout"), "TASK_KILLED")
