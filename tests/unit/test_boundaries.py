@@ -601,9 +601,7 @@ MOST_LINES = 350
 
 #: Modules that have more, each with why a seam would make it harder to read. One that has not any more leaves the table.
 LONGER = {
-    FRAMEWORK
-    / "serve"
-    / "visibility.py": "one method for each thing that is told in part, beside each other, so that none is forgotten",
+    FRAMEWORK / "serve" / "visibility.py": "one list: a method for each thing that is told in part",
     FRAMEWORK / "operations.py": "one table: a row for each operation of the API",
     FRAMEWORK / "client.py": "the same table from the other side: a method of some lines for each operation",
     FRAMEWORK / "engine" / "events.py": "one list: all that changes the engine, each event with its fields",

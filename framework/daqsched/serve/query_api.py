@@ -17,7 +17,6 @@ from starlette.routing import Route
 
 from daqsched import farm_parts
 from daqsched.engine.engine import Engine
-from daqsched.engine.incidents import Incident
 from daqsched.engine.instance import Key
 from daqsched.errors import Refused, UserError
 from daqsched.protocol import (
@@ -256,13 +255,7 @@ class QueryRoutes:
         if visibility is not None:
             keys = await self._ask(lambda engine, now: all_keys(engine))
             owned = await owned_of(self._ask)
-
-            def shown() -> list[Incident]:
-                known, seen = set(keys), set(visibility.keys(keys))
-                told = (visibility.incident(one, known, seen, owned) for one in found.incidents)
-                return [one for one in told if one is not None]
-
-            found.incidents = await asyncio.to_thread(shown)
+            found.incidents = await asyncio.to_thread(visibility.incidents, found.incidents, keys, owned)
         return found
 
     async def names(self, request: Request) -> NamesAnswer:

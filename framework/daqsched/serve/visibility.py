@@ -165,6 +165,14 @@ class Visibility:
         """Those that are shown."""
         return tuple(key for key in keys if self.sees(*key))
 
+    def incidents(
+        self, incidents: Iterable[Incident], keys: Sequence[Key], owned: Mapping[str, Owned]
+    ) -> list[Incident]:
+        """Of all of them what is shown; ``keys`` are the farm's instances."""
+        known, seen = set(keys), set(self.keys(keys))
+        told = (self.incident(one, known, seen, owned) for one in incidents)
+        return [one for one in told if one is not None]
+
     def incident(
         self, incident: Incident, known: Collection[Key], seen: Collection[Key], owned: Mapping[str, Owned]
     ) -> Optional[Incident]:
