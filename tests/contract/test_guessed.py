@@ -155,9 +155,9 @@ def test_one_request_is_one_guess(farms: tuple[Asked, Asked], jobs: int, status:
     guessed = tuple(msgspec.structs.replace(OWN, env={"PIN": str(number)}) for number in range(jobs))
     body = msgspec.json.encode(protocol.HideRequest(Spec(jobs=guessed)))
     answer = door.http.request("POST", "/v1/plan/hidden", content=body)
-    assert answer.status_code == status and ("a job is named once: readout" in answer.text) == (status == 400), (
-        answer.text
-    )
+    assert answer.status_code == status and ("two jobs are named 'readout': names must differ" in answer.text) == (
+        status == 400
+    ), answer.text
 
 
 def test_marks_are_asked_for_of_jobs_that_are_in_several_ways_on_the_farm(tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ def check(spec: Spec) -> None:
     wrong = farm_parts.mistake(spec.part) if spec.part else ""
     if wrong:
         raise JobError(f"farm: {wrong}", "farm")
-    seen = set()
     for job in spec.jobs:
         try:
             check_job(job)
@@ -38,9 +37,7 @@ def check(spec: Spec) -> None:
                 f"job {shown(job.name)} is of {farm_parts.words(job.part)}, and the file of {farm_parts.words(spec.part)}",
                 "farm",
             )
-        if job.name in seen:
-            raise JobError(f"two jobs are named {job.name!r}: names must differ", "name")
-        seen.add(job.name)
+    ensure_named_once(spec.jobs)
     for mistake in logging_mistakes(spec.logging):
         raise JobError(f"logging: {mistake.field}: {mistake}", mistake.field)
     if spec.rollout is not None:
@@ -55,6 +52,15 @@ def check(spec: Spec) -> None:
             raise JobError(f"confirm: {error.field}: {error}", error.field) from error
     for name, conflict in conflicts(spec.jobs):
         raise JobError(f"job {name!r}: {conflict.field}: {conflict}", conflict.field)
+
+
+def ensure_named_once(jobs: Iterable[JobSpec]) -> None:
+    """Raise `JobError` where two have one name."""
+    seen: set[str] = set()
+    for job in jobs:
+        if job.name in seen:
+            raise JobError(f"two jobs are named {job.name!r}: names must differ", "name")
+        seen.add(job.name)
 
 
 def check_file(spec: Spec) -> None:

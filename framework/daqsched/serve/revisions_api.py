@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from functools import partial
 from typing import Callable, Optional
 
@@ -18,7 +17,7 @@ from daqsched.engine.job_owners import taken
 from daqsched.engine.permission import targets_of
 from daqsched.engine.rollout_steps import outcome_of
 from daqsched.errors import UserError
-from daqsched.limits import some
+from daqsched.jobfile.conflicts import ensure_named_once
 from daqsched.logbook import between
 from daqsched.protocol import HiddenAnswer, HideRequest, HistoryAnswer, RevisionAnswer, RevisionHead
 from daqsched.redaction import veiled, veiled_source
@@ -115,7 +114,7 @@ class RevisionRoutes:
         body = await body_of(request, HideRequest)
 
         def work(deadline: Deadline) -> Spec:
-            _ensure_one_of_each(body.spec)
+            ensure_named_once(body.spec.jobs)  # each would be a guess
             return veiled(body.spec, self._key)
 
         return HiddenAnswer(await self._planning.do(whose(request), work))
@@ -132,15 +131,6 @@ class RevisionRoutes:
         if found is None:
             raise UserError(no_revision(number))
         return found
-
-
-def _ensure_one_of_each(spec: Spec) -> None:
-    """Raise `UserError` where a job is there more than once: each would be a guess."""
-    again = [name for name, times in Counter(job.name for job in spec.jobs).items() if times > 1]
-    if again:
-        error = UserError(f"a job is named once: {some(again)}")
-        error.of_request = True
-        raise error
 
 
 def no_revision(number: int) -> str:
