@@ -57,17 +57,15 @@ def held(farm: Farm, event: events.Held, now: float) -> Accepted:
     if others and not touched and not nowhere:
         raise _theirs(others, f"nothing was {'held' if event.spares else 'stopped'}: ")
     ends = confirm_ends(farm, event.stops, () if event.spares else touched)
+    hold = Hold(event.user, now, event.message, event.spares, farm.asker)
     for key in nowhere:
-        farm.holds[key] = Hold(event.user, now, event.message, event.spares, farm.asker)
+        farm.holds[key] = hold
         farm.note(f"{key[0]}, which has no machine yet: stopped by {event.user}")
     if nowhere:
         farm.out.append(commands.SaveDocument(HOLDS))
     for instance in touched:
         key = instance.key
-        instance.record.hold, instance.record.unread = (
-            Hold(event.user, now, event.message, event.spares, farm.asker),
-            "",
-        )
+        instance.record.hold, instance.record.unread = hold, ""
         what = "held" if event.spares else "stopped"
         farm.note(f"{instance}: {what} by {event.user}{': ' + event.message if event.message else ''}")
         farm.dirty[key] = None

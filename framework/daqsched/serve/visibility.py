@@ -43,22 +43,9 @@ UNSAID = "it is in the way of what is there, and not for you to see: ask who run
 
 
 #: What of a rollout is told to whoever sees a part of the farm, as it is; of each other field `Visibility.rollout` says what.
-ROLLOUT_TOLD = (
-    *(
-        "number",
-        "kind",
-        "user",
-        "began",
-        "revision",
-        "before",
-        "hosts",
-        "instances",
-        "batches",
-        "state",
-        "at",
-        "complete",
-    ),
-    *("changed", "batch_began", "ready_since", "failed", "ended", "reached", "replaced_by", "paused_by", "as_asked"),
+ROLLOUT_TOLD = tuple(
+    "number kind user began revision before hosts instances batches state at complete changed batch_began ready_since failed"
+    " ended reached replaced_by paused_by as_asked".split()
 )
 
 
