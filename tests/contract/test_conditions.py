@@ -11,12 +11,16 @@ from typing import Any, Optional
 import httpx
 import msgspec
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from builders import job
 from daqsched import protocol
 from daqsched.engine import repeats
 from daqsched.engine.repeats import MOST_EACH, MOST_KEYS, REMEMBERED_S
+from daqsched.problems import CODES
 from daqsched.serve.idempotency import Repeats
+from daqsched.serve.refusals import refused
 from daqsched.spec import Spec
 from direct import AtOnce, Direct
 from served import Serve
@@ -52,14 +56,55 @@ def note(http: httpx.Client, words: str, key: Optional[str] = None) -> httpx.Res
 
 
 def test_a_change_with_a_key_is_made_once_and_told_as_often_as_it_is_asked_for(http: httpx.Client) -> None:
-    """Word for word, also of what was refused; without a key each is another one."""
+    """Word for word; without a key each is another one."""
     first, again = note(http, "beam is back", "k1"), note(http, "beam is back", "k1")
     assert (first.status_code, first.content) == (again.status_code, again.content) == (200, first.content)
     note(http, "beam is back", "k2")
     note(http, "beam is back")
     assert len(http.get("/note").json()["notes"]) == 3
-    refused = [note(http, "", "k3") for _ in range(2)]
-    assert [one.json()["code"] for one in refused] == ["invalid", "invalid"]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_refusal_takes_no_key(code: str) -> None:
+    """Of whatever kind: it changed nothing, and what was in the way may be gone. What was done then is told again."""
+    made, tries = Direct(), [refused(code, "not now"), Response("done"), Response("twice")]
+    scope = {"type": "http", "path": "/v1/stop", "query_string": b"", "caller": made.caller()}
+    headers = [(b"idempotency-key", b"k")]
+
+    async def carry_out() -> Response:
+        return tries.pop(0)
+
+    async def run() -> list[int]:
+        repeats = Repeats()
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        asks = [Request({**scope, "headers": headers}, receive) for _ in range(4)]
+        return [(await repeats.once(one, carry_out)).status_code for one in asks]
+
+    assert asyncio.run(run()) == [CODES[code].status, 200, 200, 200] and len(tries) == 1
+
+
+STOP: tuple[str, Any] = ("stop", {"select": ["readout"]})
+
+#: Why a change is refused (its code), how it is asked for then, and how when that is no more.
+IN_THE_WAY: dict[str, tuple[Any, Any]] = {
+    "changed": (({"if-match": '"abc"'}, STOP), ({}, STOP)),
+    "invalid": (({}, ("stop", {"select": ["nothing"]})), ({}, STOP)),
+    "refused": (({}, ("give", {})), ({}, STOP)),
+}
+
+
+@pytest.mark.parametrize("code", IN_THE_WAY)
+def test_who_corrects_a_request_keeps_its_key(http: httpx.Client, code: str) -> None:
+    """Another ``If-Match``, or another body: nothing was done with the key."""
+    for tried, answer in zip(IN_THE_WAY[code], (code, None)):
+        headers, (path, body) = tried
+        found = http.post(f"/{path}", json=body, headers={"idempotency-key": "k", **headers})
+        assert found.json().get("code") == answer, found.text
+    again = http.post("/stop", json=STOP[1], headers={"idempotency-key": "k", "if-match": '"abc"'})
+    assert (again.status_code, again.content) == (200, found.content)
 
 
 def test_a_key_is_of_one_request(http: httpx.Client) -> None:

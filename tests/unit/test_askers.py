@@ -34,10 +34,14 @@ class Asker(NamedTuple):
 
     shown: str
     identity: str
+    #: `Principal.token_mark`, and the account that the token is for.
+    mark: str = ""
+    whose: str = ""
 
     @property
     def grants(self) -> Optional[Grants]:
-        return Grants(RIGHTS, Principal(self.shown, frozenset([self.identity]))) if self.identity else None
+        known = frozenset(filter(None, [self.identity, self.whose]))
+        return Grants(RIGHTS, Principal(self.shown, known, token_mark=self.mark)) if self.identity else None
 
 
 ACCOUNT = Asker("alice", "unix:alice")
@@ -45,6 +49,8 @@ BROWSER = Asker("alice.miller@lab.example", "oidc:alice.miller@lab.example")
 PROXY = Asker("alice", "proxy:alice")
 BARE = Asker("alice", "")
 BOB = Asker("bob", "unix:bob")
+WALL, WALL_ANEW = (Asker("token:wall", "token:wall", mark) for mark in ("11aa", "22bb"))
+WALL_OF_ALICE, WALL_OF_BOB = (Asker(one, "token:wall", f"of-{one}", f"unix:{one}") for one in ("alice", "bob"))
 
 #: Who has it, who comes, whether that is one person.
 PAIRS = [
@@ -59,6 +65,14 @@ PAIRS = [
     (ACCOUNT, BARE, True),
     (BARE, PROXY, False),
     (BARE, BOB, False),
+    (WALL, WALL, True),
+    (WALL, WALL_ANEW, False),
+    (WALL, WALL_OF_BOB, False),
+    (WALL_OF_ALICE, WALL_OF_BOB, False),
+    (WALL_OF_ALICE, WALL, False),
+    (WALL_OF_ALICE, ACCOUNT, True),
+    (WALL_OF_ALICE, BROWSER, True),
+    (BOB, WALL_OF_BOB, True),
 ]
 
 

@@ -40,11 +40,18 @@ class Principal(msgspec.Struct, frozen=True):
     unasked: frozenset[str] = frozenset()
     #: Kinds of which some were left out that have no possible name: each rule that denies to a group so called may be for this.
     left_out: frozenset[str] = frozenset()
+    #: `Token.mark` of the token by which this came; empty: by none.
+    token_mark: str = ""
 
     @property
     def identities(self) -> list[str]:
-        """What it is called but for groups, which may change while somebody stays the same."""
-        return sorted(one for one in self.known_as if not one.partition(":")[0].endswith("-group"))
+        """By what somebody is known again: not by groups, which may change meanwhile, and not by the name of a token alone, which
+        another one may be given when that has ended."""
+        kinds = {one: one.partition(":")[0] for one in self.known_as}
+        mark = f"#{self.token_mark}" if self.token_mark else ""
+        return sorted(
+            f"{one}{mark}" if kind == "token" else one for one, kind in kinds.items() if not kind.endswith("-group")
+        )
 
 
 #: Who has shown nothing.

@@ -53,6 +53,11 @@ class Token(msgspec.Struct, frozen=True):
     #: Of which token it was made, by its digest: it does not outlive that one. Empty: by a person.
     made_with: str = ""
 
+    @property
+    def mark(self) -> str:
+        """What tells it from each other one, also from one that had its name before."""
+        return self.digest[:16]
+
     def ended(self, now: float) -> str:
         """Why it counts no more, as a sentence; empty: it does."""
         if self.revoked:

@@ -153,10 +153,11 @@ class Authentication:
             raise Unauthenticated(WRONG, ended, f"token:{token.name}")
         itself = f"token:{token.name}"
         if not token.whose:
-            return Arrival(Principal(itself, frozenset([itself]), most=Role[token.role]), f"token {token.name}")
+            alone = Principal(itself, frozenset([itself]), most=Role[token.role], token_mark=token.mark)
+            return Arrival(alone, f"token {token.name}")
         person = await self._person(token, rights, accounts)
-        known = person.known_as | {itself}
-        whose = msgspec.structs.replace(person, known_as=known, owner=False, most=Role[token.role])
+        known, most = person.known_as | {itself}, Role[token.role]
+        whose = msgspec.structs.replace(person, known_as=known, owner=False, most=most, token_mark=token.mark)
         return Arrival(whose, f"token {token.name}")
 
     async def _person(self, token: Token, rights: Rights, accounts: Accounts) -> Principal:

@@ -17,6 +17,8 @@ from daqsched.engine.control_steps import known_as, parts_of
 from daqsched.engine.engine import Engine
 from daqsched.engine.permission import Need, for_control
 from daqsched.errors import Refused, UserError
+from daqsched.limits import shown as shown_text
+from daqsched.rights.tokens import Token, living
 from daqsched.serve.accounts import Accounts
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, grants_of, permit_some, route, user_of
@@ -91,9 +93,20 @@ class ControlRoutes:
             raise Refused(
                 f"{word} may not be in control of {control.scope(part)}: ask who runs the farm for the right to"
             )
-        # as he is called where he asks himself
+        # the present token of that name, and as he is called where he asks himself
+        who = replace(who, token_mark=await self._token_mark(word))
         name = who.name if who.name.startswith("token:") else who.name.partition(":")[2] or who.name
-        return name, known_as(who.name, grants)
+        return name, known_as(who.name, in_force.grants(who))
+
+    async def _token_mark(self, word: str) -> str:
+        """Of a token; empty: it is none. Raises `UserError` where none of that name counts."""
+        kind, _, name = word.partition(":")
+        if kind != "token":
+            return ""
+        found: Optional[Token] = await self._ask(lambda engine, now: living(engine.credentials, name, now))
+        if found is None:
+            raise UserError(f"there is no token {shown_text(name)} that counts: `daqsched token list` has them")
+        return found.mark
 
     async def _told(self, request: Request, part: Optional[str]) -> ControlAnswer:
         visibility = await visibility_of(request, self._ask)

@@ -1,4 +1,4 @@
-"""Changes with a key (``Idempotency-Key``): who asks again with the same one is told the same, and nothing is done twice.
+"""Changes with a key (``Idempotency-Key``): what was done with one is told again, and nothing is done twice.
 
 The answers are kept here for as long as this daemon leads; that something was done is saved with it (`engine.repeats`).
 """
@@ -22,8 +22,9 @@ from daqsched.serve.refusals import refused
 #: The longest key, the most digests of an ``If-Match``, and the largest answer that is kept.
 KEY_LETTERS, MOST_DIGESTS, KEPT_BYTES = 128, 10, 64 << 10
 
-#: What was answered with one of these was not done, or nobody knows: who asks again is not told it again.
-_NOT_KEPT = frozenset([401, 500, 503])
+#: From here on an answer is a refusal, which changed nothing (or nobody knows): who asks again, perhaps with another
+#: ``If-Match``, is judged by what is so then. What was done all the same the engine knows by the key.
+_REFUSED = 400
 
 
 class _Answered(NamedTuple):
@@ -98,7 +99,7 @@ class Repeats:
             first.answer.set_result(None)
             raise
         body = bytes(found.body)
-        if found.status_code in _NOT_KEPT or len(body) > KEPT_BYTES or request.scope["path"].endswith("/token"):
+        if found.status_code >= _REFUSED or len(body) > KEPT_BYTES or request.scope["path"].endswith("/token"):
             self._known.pop(key, None)
             first.answer.set_result(None)
         else:
