@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Mapping, NamedTuple, Sequence
 from urllib.parse import urlsplit
 
-from daqcluster import cache, java, maven
+from daqcluster import cache, elasticsearch_start, java, maven
 from daqcluster.errors import ClusterError
 from daqcluster.progress import Say, going_on
 
@@ -28,9 +28,6 @@ _NAME = f"elasticsearch-{VERSION}"
 
 #: It refuses to run as root.
 ACCOUNT = "nobody"
-
-#: Lines of its jvm.options that cost time at the start or fill the disk, and that a server for an hour needs not.
-_UNWANTED = ("-XX:+UseG1GC", "-XX:+HeapDumpOnOutOfMemoryError", "-XX:HeapDumpPath", "-Xlog:gc", "-XX:+AlwaysPreTouch")
 
 #: The fast way up: the first compiler only, the simplest collector. 6 s instead of 11 s on two cores; a server that is
 #: hot computes about half as fast, which nobody here waits for.
@@ -134,14 +131,11 @@ def command(
     config = folder / "config"
     shutil.copytree(home / "config", config, dirs_exist_ok=True)
     (config / "elasticsearch.yml").write_text("".join(f"{name}: {value}\n" for name, value in values.items()))
-    options = config / "jvm.options"
-    kept = [line for line in options.read_text().splitlines() if not line.startswith(_UNWANTED)]
-    options.write_text("\n".join(kept) + "\n")
     if users:
         know(config, users)
     for part in ("data", "logs", "tmp"):
         (folder / part).mkdir(exist_ok=True)
-    argv = [str(home / "bin" / "elasticsearch")]
+    argv = elasticsearch_start.argv(home, folder, values, heap, jvm)
     if os.geteuid() == 0:
         account = pwd.getpwnam(ACCOUNT)
         closed = next((place for place in home.parents if not place.stat().st_mode & 0o001), None)
@@ -152,17 +146,7 @@ def command(
         for place in [folder, *folder.rglob("*")]:
             os.chown(place, account.pw_uid, account.pw_gid)
         argv = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", *argv]
-    env = {
-        "ES_JAVA_HOME": java.java_home(),
-        "ES_PATH_CONF": str(config),
-        "ES_TMPDIR": str(folder / "tmp"),
-        "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap} {java.NO_PERFORMANCE_FILE} {jvm}",
-        # of the program that starts the server: it is gone to sleep for most of its life
-        # it leaves a folder where it asks Java for its flags, each time
-        "CLI_JAVA_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto "
-        f"{java.NO_PERFORMANCE_FILE} -Djava.io.tmpdir={folder}/tmp",
-        "HOME": str(folder),
-    }
+    env = {"ES_PATH_CONF": str(config), "LIBFFI_TMPDIR": str(folder / "tmp"), "HOME": str(folder)}
     return argv, env
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Optional
 
 from daqcluster.errors import ClusterError
 
@@ -27,14 +28,28 @@ def lacks_compiler() -> set[str]:
 
 def java_home() -> str:
     """The JAVA_HOME of the `java` in the PATH."""
+    home = _home()
+    found = _version(home)
+    if found is not None and found < NEEDED:
+        raise ClusterError(
+            f"Java {NEEDED} or later is needed, {home}/bin/java is {found}: apt-get install default-jre-headless"
+        )
+    return str(home)
+
+
+def version() -> int:
+    """That of this Java; where it does not say so, the one that is needed."""
+    return _version(_home()) or NEEDED
+
+
+def _home() -> Path:
     java = shutil.which("java")
     if java is None:
         raise ClusterError("Java is missing: apt-get install default-jre-headless")
-    home = Path(java).resolve().parent.parent
+    return Path(java).resolve().parent.parent
+
+
+def _version(home: Path) -> Optional[int]:
     release = home / "release"
     found = re.search(r'JAVA_VERSION="(\d+)', release.read_text()) if release.exists() else None
-    if found is not None and int(found.group(1)) < NEEDED:
-        raise ClusterError(
-            f"Java {NEEDED} or later is needed, {java} is {found.group(1)}: apt-get install default-jre-headless"
-        )
-    return str(home)
+    return int(found.group(1)) if found else None

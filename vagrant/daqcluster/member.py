@@ -73,8 +73,8 @@ class Member:
         process.returncode = 0  # nobody waits for it: that is init's work once we are gone, and `start_time`'s before
 
     def remains(self, cluster: str) -> set[int]:
-        """Its processes, also of a start whose pid nobody lived to write down. Elasticsearch is two, its starter and the
-        server; an agent's executors are not of it: they outlive it."""
+        """Its processes, also of a start whose pid nobody lived to write down; an agent's executors are not of it: they
+        outlive it."""
         found = processes.marked(cluster, self.name)
         if self.is_agent:
             return {pid for pid in found if pid == self.pid or self._leads(pid)}
