@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from hypothesis import settings
+from hypothesis import settings, strategies
 
 from beside import SERVERS, beside, machines, needs
-from examples import examples, left_out
+from examples import ONCE, examples, left_out, unread
 from left_files import left_in, own_folder, remove
 
 # a busy machine is no failure
@@ -63,30 +63,9 @@ LONG = [
 ]
 
 
-#: Files of tests/unit and tests/contract that show the same on every Python: what is built, the tree, the documents, what shells,
-#: full disks, damaged files and enemies make of commands and of what they write. They are marked `once`, and `scripts/test`
-#: runs them on one. What of ours they run others run, too: a test that alone uses something of Python's is not among them.
-ONCE = {
-    f"test_{name}.py"
-    for name in (
-        *(
-            "packaging",
-            "release_packages",
-            "docs_site",
-            "provision",
-            "boundaries",
-            "docs",
-            "pages",
-            "elasticsearch_docs",
-        ),
-        *("machines", "webui", "workflow", "stop", "bench_logs"),
-        *("completion", "full_output", "vocabulary", "mypy", "typed_commands", "editor", "elastic_answers"),
-        *("exit_status", "hostile", "secrets", "debug", "damaged_state", "backup", "private"),
-        *("audit_chain", "audit_trail", "restart_wait", "confirm", "foreign_words"),
-        *("states", "page_checks", "reference", "plural", "denials", "typed_lines", "api_page", "wire_types"),
-        *("web_page", "web_selection", "costs", "http_answers", "forward_disk", "forward_full", "forward_lost"),
-    )
-}
+def pytest_ignore_collect(collection_path: Path) -> Optional[bool]:
+    """What another Python leaves out as a whole it needs not read."""
+    return True if unread(collection_path.name) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -164,8 +143,10 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """All that there is now stays to the end: the search for a test's garbage passes it over."""
+    if session.config.option.collectonly:
+        strategies.text().validate()  # two seconds the first time, which is kept on the disk: else each worker takes them
     gc.collect()
     gc.freeze()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from beside import ENGINES, Beside, beside, machines
-from examples import left_out
+from examples import ONCE, left_out, some, unread
 from workers import next_file
 
 CONTRACT = Path(__file__).parent
@@ -101,6 +101,21 @@ def test_other_pythons_look_at_a_tenth_of_a_table(monkeypatch: pytest.MonkeyPatc
     assert [one for one in tests if one not in left_out(tests)] == [
         *("f::a[0]", "f::a[10]", "f::a[20]", "f::b", "f::a_b[0]", "f::c[0]")
     ]
+
+
+def test_a_test_that_has_its_table_inside_asks_for_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it on .venv's Python, as many as of another table on the others."""
+    assert list(some(range(21))) == list(range(21))
+    monkeypatch.setenv("DAQSCHED_OTHER_PYTHON", "1")
+    assert list(some(range(21))) == [0, 10, 20]
+
+
+def test_other_pythons_read_no_file_that_shows_the_same_on_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are marked as a whole; they are there, also where one is called otherwise now."""
+    for name in ONCE:
+        assert [*CONTRACT.parent.glob(f"*/{name}")] and not unread(name)
+    monkeypatch.setenv("DAQSCHED_OTHER_PYTHON", "1")
+    assert all(map(unread, ONCE)) and not unread(Path(__file__).name)
 
 
 def test_what_has_an_engine_or_a_network_waits_for_machines() -> None:

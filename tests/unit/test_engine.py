@@ -294,6 +294,7 @@ def test_everything_is_reconciled_every_so_often() -> None:
     assert len(of(world.say(events.Ticked()), commands.Reconcile)) == 2
 
 
+@pytest.mark.once
 def test_a_large_farm_is_reconciled_part_by_part() -> None:
     """No step asks about more than a thousand tasks, and each has had its turn after ten minutes."""
     hosts = [f"h{number:04d}" for number in range(2500)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -437,6 +438,7 @@ World.TestCase.settings = settings(
 TestWorld = World.TestCase
 
 
+@pytest.mark.once
 def test_the_state_of_a_long_life_stays_small() -> None:
     """Thousands of deaths, orders and snoozes later it holds no more than at first."""
     world = World()

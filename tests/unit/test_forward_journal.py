@@ -119,6 +119,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     read.close()
 
 
+@pytest.mark.once
 def test_a_long_journal_is_written_anew(tmp_path: Path) -> None:
     """It stays small however many batches were sent, and keeps what is under way."""
     path = tmp_path / "journal"

@@ -158,6 +158,7 @@ def test_hosts_are_counted_before_they_are_made(patterns: Any) -> None:
     assert time.process_time() - began < 1.0 and len(str(caught.value)) < 500
 
 
+@pytest.mark.once
 def test_a_farm_has_its_limit_too() -> None:
     """A job within its own is one too many beside others."""
     jobs = tuple(job(f"j{at}", hosts="h[1-90000]") for at in range(6))
@@ -175,6 +176,7 @@ def test_a_selection_that_is_too_much_is_refused(words: list[str]) -> None:
     assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
 
 
+@pytest.mark.once
 def test_a_selection_of_many_names_costs_no_more_than_one() -> None:
     """A quarter of a million instances are looked at within a second or two, whatever the words."""
     chosen = selection([f"j{at % 25}@h{at}" for at in range(1000)])

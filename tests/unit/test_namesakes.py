@@ -326,6 +326,7 @@ def test_after_a_restart_a_name_is_where_something_runs_not_where_something_ende
     assert world.engine.namesakes.agents["hlt01"] == "agent-2"
 
 
+@pytest.mark.once
 def test_where_agents_listen_is_forgotten_of_those_that_have_no_name_any_more() -> None:
     """A machine whose agent starts anew each minute fills no memory, and a name's own agent and its namesake keep their places."""
     world = running()

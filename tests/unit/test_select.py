@@ -111,6 +111,7 @@ def test_a_slip_of_the_finger_in_a_name_is_found(key: tuple[str, str], data: st.
         assert hint([slip], FARM) == f"; did you mean {word}?"
 
 
+@pytest.mark.once
 def test_what_was_meant_is_found_in_a_moment_on_the_largest_farm() -> None:
     """Whoever types nonsense holds nobody else up for long: time of the processor, as others work on this machine."""
     farm = [(f"job-{name:02}", f"hlt{host:05}") for name in range(10) for host in range(25_000)]

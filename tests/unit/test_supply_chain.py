@@ -40,6 +40,7 @@ def test_each_package_of_the_page_has_its_digest_and_no_address() -> None:
         assert re.fullmatch(r"\d+\.\d+\.\d+", version) and packages[f"node_modules/{name}"]["version"] == version, name
 
 
+@pytest.mark.once
 def test_no_script_of_a_package_is_run() -> None:
     """By whoever calls npm, and by what we do."""
     assert "ignore-scripts=true" in (WEB / ".npmrc").read_text().split()

@@ -90,7 +90,7 @@ def _outline(kind: type) -> type:
 
 
 def _values(texts: dict[str, Raw], kind: type, path: str) -> dict[str, Any]:
-    types = {field.name: field.type for field in structs.fields(kind)}
+    types = _types(kind)
     return {name: _part(text, types[name], f"{path}.{name}") for name, text in texts.items()}
 
 
@@ -98,6 +98,12 @@ def _job(text: Raw, path: str) -> JobSpec:
     job: JobSpec = _part(text, JobSpec, path)
     refuse_unknown({"jobs": [msgspec.json.decode(text)]})
     return job
+
+
+@cache
+def _types(kind: type) -> dict[str, Any]:
+    # msgspec evaluates its annotations at each question
+    return {field.name: field.type for field in structs.fields(kind)}
 
 
 def _part(text: Raw, kind: Any, path: str) -> Any:
