@@ -54,7 +54,7 @@ class StatusAnswer(msgspec.Struct):
     unauthenticated: list[str] = []
     #: Why changes are not in the audit file; empty: they are.
     audit: str = ""
-    #: How far their copy is; null: nobody makes one.
+    #: How far their copy is, to who does not see all without numbers; null: nobody makes one.
     audit_copy: Optional[AuditCopied] = None
     #: Of the daemons that do not lead, and have their files copied, too.
     standby_copies: list[StandbyCopied] = []
@@ -70,7 +70,8 @@ class StatusAnswer(msgspec.Struct):
     next: str = ""
     #: Who is in control, of what of it who asks may see.
     control: list[InControl] = []
-    #: How many transitions between states that can't be this daemon has seen since it leads: each is a bug of ours.
+    #: How many transitions between states that can't be this daemon has seen since it leads: each is a bug of ours, and in its
+    #: log; 0 for who may not read that.
     illegal_transitions: int = 0
     #: As `read_only` was called in 0.1.
     held: str = ""

@@ -16,7 +16,8 @@ Its answers: `api` is all of them, in parts `change_api` (by `plans`; `only` wha
 `proposals_api`, `token_api`, `login_api`, `oidc_api` (by a `provider`, whose word is an `id_token`), `lines_api` (by
 `searches`, with `follow_sessions`, what Elasticsearch says by `disclosure`), `console_api` (with `shared_terminals`,
 each of which has a `scrollback`) and `board_api` (with a `live_board`, where each visibility has a `board_view`, whose cells
-and versions are in a `board_table`, and `streams`), over `http` with its `refusals` and `idempotency`; `request_body`
+and versions are in a `board_table`, and `streams`), over `http` with its `refusals` and `idempotency`; what is waited for comes as
+`news`, what is long as `listed_json`; `request_body`
 and `body` read what is asked, `requested` puts a change to the engine, `audit` and `audit_note` write down who asked,
 into an `audit_file` that is an `audit_chain` (`audit_verify`), which `audit_api` shows as an `audit_trail` and
 `audit_copy` copies to Elasticsearch, as `audit_ecs`, up to an `audit_place` that `audit_copied` looks at. `planning`

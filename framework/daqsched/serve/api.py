@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable
-from functools import cache, partial
+from functools import cache
 from typing import Callable, Optional, TypeVar
 
 from starlette.applications import Starlette
@@ -26,7 +25,6 @@ from daqsched.serve.console_api import ConsoleRoutes
 from daqsched.serve.control_api import ControlRoutes
 from daqsched.serve.daemon import Daemon
 from daqsched.serve.http import (
-    RIGHTS_S,
     Caller,
     caller_of,
     ensure_insider,
@@ -34,12 +32,12 @@ from daqsched.serve.http import (
     permit_of_all,
     route,
     sees_all,
-    still_permitted,
 )
 from daqsched.serve.idempotency import Repeats
 from daqsched.serve.lines_api import LineRoutes
 from daqsched.serve.log import RECENT
 from daqsched.serve.login_api import LoginRoutes
+from daqsched.serve.news import News
 from daqsched.serve.oidc_api import OidcRoutes
 from daqsched.serve.operator_api import OperatorRoutes
 from daqsched.serve.planning import Planning
@@ -47,7 +45,6 @@ from daqsched.serve.plans import Plans
 from daqsched.serve.preflight_api import PreflightRoutes
 from daqsched.serve.proposals_api import ProposalRoutes
 from daqsched.serve.query_api import QueryRoutes
-from daqsched.serve.request_body import number_of
 from daqsched.serve.revisions_api import RevisionRoutes
 from daqsched.serve.rights_api import RightsRoutes
 from daqsched.serve.sandbox_api import SandboxRoutes
@@ -62,17 +59,10 @@ logger = logging.getLogger(__name__)
 #: The document, made once: the types are what they are.
 _openapi = cache(lambda: openapi.text().encode())
 
-#: The longest that a progress request may be kept waiting for a change.
-MOST_WAIT_S = 30.0
-
 #: What the log of a daemon or an agent is, to whom it is refused.
 _LOGS = "a log of daemon or agents may hold what is not for everybody"
 
 Body = TypeVar("Body")
-
-
-async def _anyhow() -> None:
-    """Who waits for a moment of our own."""
 
 
 class Api:
@@ -91,16 +81,15 @@ class Api:
     ) -> None:
         self._daemon = daemon
         self._elasticsearch, self._index = elasticsearch, index
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._changed: Optional[asyncio.Event] = None
-        daemon.changed = self._wake
+        news = News(self._ask)
+        daemon.changed = news.wake
         #: Selections have threads of their own: a plan takes long, a stop must not.
         planning, choosing = Planning(), Planning("choosing")
         self._may_see = may_see
-        self.looks = QueryRoutes(daemon, self._ask, choosing, self._news, leader)
+        self.looks = QueryRoutes(daemon, self._ask, choosing, news, leader)
         plans = Plans(self._ask, complete, planning, agents)
         revisions = RevisionRoutes(daemon, self._ask, planning, may_see)
-        changes = ChangeRoutes(daemon, self._ask, planning, plans, self._newer)
+        changes = ChangeRoutes(daemon, self._ask, planning, plans, news.newer)
         self._sandboxes = SandboxRoutes(self._ask, agents)
         self.terminals = SharedTerminals(daemon, self._ask)
         self.searches = Searches(account)
@@ -111,7 +100,7 @@ class Api:
                 route("GET", "/backup", self.backup),
                 route("GET", "/log", self.log),
                 route("GET", "/log/{host}", self.agent_log),
-                *PreflightRoutes(daemon, self._ask, planning, plans, self._news).routes,
+                *PreflightRoutes(daemon, self._ask, planning, plans, news).routes,
                 *changes.routes,
                 *revisions.routes,
                 *ChoiceRoutes(self._ask, plans, changes, planning).routes,
@@ -172,36 +161,5 @@ class Api:
         ensure_insider(caller, self._may_see(caller), what)
         permit_of_all(request, "environment")  # it is in there, and names of all
 
-    async def _news(self, request: Request) -> None:
-        """Wait for a change after the version that was seen, for as long as the request may wait."""
-        seen, wait_s = number_of(request, "seen", -1), max(0.0, min(MOST_WAIT_S, number_of(request, "wait_s", 0)))
-        await self._newer(seen, wait_s, partial(still_permitted, request, "see"))
-
-    async def _newer(self, seen: float, wait_s: float, still: Callable[[], Awaitable[None]] = _anyhow) -> None:
-        """``still`` is asked every now and then, and raises where nobody is to wait any more."""
-        if self._changed is None:
-            self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
-        # taken before the question: a change right after its answer is not missed
-        changed = self._changed
-        if wait_s and await self._ask(lambda engine, now: engine.version) == seen:
-            until = asyncio.get_running_loop().time() + wait_s
-            while not changed.is_set() and until > asyncio.get_running_loop().time():
-                try:
-                    await asyncio.wait_for(changed.wait(), min(RIGHTS_S, until - asyncio.get_running_loop().time()))
-                except asyncio.TimeoutError:
-                    pass
-                await still()
-
     async def _ask(self, question: Callable[[Engine, float], Body]) -> Body:
         return await asyncio.wrap_future(self._daemon.ask(question))
-
-    # ------------------------------------------------------------------ news
-
-    def _wake(self) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._renew)
-
-    def _renew(self) -> None:
-        assert self._changed is not None, "made before anybody could wake it"
-        self._changed.set()
-        self._changed = asyncio.Event()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, TypeVar
+
+from msgspec.structs import replace
 
 from daqsched import times
 from daqsched.errors import DaqschedError
-from daqsched.protocol import AuditCopied
+from daqsched.protocol import AuditCopied, StandbyCopied
 from daqsched.serve.audit import Audit
 from daqsched.serve.audit_place import waiting
 
@@ -19,6 +22,12 @@ PATIENCE_S = 120.0
 
 #: The files are looked at this often at most, and waited for so long: their disk may hang.
 LOOK_S, LIMIT_S = 5.0, 1.0
+
+
+#: What whoever does not see all is told of any trouble with it.
+_BEHIND = "the audit file is not copied to Elasticsearch as it should be: who sees all of the farm is told more"
+
+Copied = TypeVar("Copied", bound=AuditCopied)
 
 
 class CopyWatch:
@@ -61,6 +70,17 @@ def look(path: Path, now: float) -> Optional[AuditCopied]:
         return None
     late = found.lines and now - found.since > PATIENCE_S
     return AuditCopied(found.lines, found.since, _sentence(found.lines, found.since) if late else "")
+
+
+def uncounted(
+    copied: Optional[AuditCopied], copies: Sequence[StandbyCopied]
+) -> tuple[Optional[AuditCopied], list[StandbyCopied]]:
+    """The same for whoever does not see all: by the number of lines he would see how much others do."""
+
+    def told(one: Copied) -> Copied:
+        return replace(one, lines=0, since=0.0, trouble=_BEHIND if one.trouble else "")
+
+    return told(copied) if copied is not None else None, [told(one) for one in copies]
 
 
 def _sentence(lines: int, since: float) -> str:

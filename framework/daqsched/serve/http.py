@@ -155,6 +155,12 @@ def permit_of_all(request: Request, verb: str) -> None:
         raise Refused(why, verb)
 
 
+def reads_log(request: Request) -> bool:
+    """Whether the caller may read the daemon's log, and so what it tells of its own mistakes."""
+    grants = grants_of(request)
+    return grants is None or not grants.why_not_of_all("log")
+
+
 def ensure_insider(caller: Caller, sees: bool, what: str) -> None:
     """Raise where nobody has said who may what, and the caller could not read the state itself (``sees``); ``what`` is not for
     others, and why."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Callable
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.routing import Route
 
@@ -25,6 +26,7 @@ from daqsched.protocol import PreflightAnswer, PreflightBegun, PreflightRequest
 from daqsched.select import Idle, hint, selection
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import grants_now, grants_of, route, user_of, whose
+from daqsched.serve.news import News
 from daqsched.serve.only import ensure_means
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import Plans
@@ -65,7 +67,7 @@ class PreflightRoutes:
         ask: Ask,
         planning: Planning,
         plans: Plans,
-        news: Callable[[Request], Awaitable[None]],
+        news: News,
     ) -> None:
         self._daemon, self._ask, self._planning, self._plans, self._news = daemon, ask, planning, plans, news
 
@@ -105,16 +107,20 @@ class PreflightRoutes:
         return PreflightBegun(id, len(asked))
 
     async def answer(self, request: Request) -> PreflightAnswer:
+        return await self._news.told(
+            request, lambda: self._found(request), lambda found, version: replace(found, version=version)
+        )
+
+    async def _found(self, request: Request) -> PreflightAnswer:
         id = request.path_params["id"]
 
         def look(engine: Engine, now: float) -> tuple[PreflightAnswer, frozenset[Key], tuple[str, ...]]:
             found = engine.preflights.made.get(id)
             if found is None:
                 raise Forgotten(_UNKNOWN)
-            answer = PreflightAnswer(engine.version, found.answer(lambda ask: why_waiting(engine, ask)))
+            answer = PreflightAnswer(0, found.answer(lambda ask: why_waiting(engine, ask)))
             return answer, found.about, found.known_as
 
-        await self._news(request)
         answer, about, whose = await self._ask(look)
         visibility = await visibility_of(request, self._ask)
         mine = known_as(user_of(request), grants_of(request))

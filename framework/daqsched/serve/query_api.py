@@ -7,10 +7,11 @@ of all who ask one at a time. So each row is of the moment at which it was looke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Collection, Hashable, Iterable, Iterator, Sequence
-from typing import Any, Callable, Optional, TypeVar
+from collections.abc import AsyncIterator, Collection, Hashable, Iterable, Iterator, Sequence
+from typing import Callable, Optional, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -30,11 +31,13 @@ from daqsched.protocol import (
 )
 from daqsched.select import Idle, hint, selection
 from daqsched.serve.audit import Audit
-from daqsched.serve.audit_copied import CopyWatch
+from daqsched.serve.audit_copied import CopyWatch, uncounted
 from daqsched.serve.chronicle import Chronicle
 from daqsched.serve.control_api import controls_of
 from daqsched.serve.daemon import Ask, Daemon
-from daqsched.serve.http import answered, encoded, route, whose
+from daqsched.serve.http import answered, encoded, reads_log, route, whose
+from daqsched.serve.listed_json import ListedJson
+from daqsched.serve.news import News
 from daqsched.serve.operator_api import chosen_of
 from daqsched.serve.planning import Planning, Turns
 from daqsched.serve.request_body import count_of, name_of, number_of, part_of, states_of, text_of, which_of, words_of
@@ -56,14 +59,14 @@ Found = TypeVar("Found")
 
 
 class QueryRoutes:
-    """The routes; ``ask`` puts a question to the engine, ``news`` waits for what a request wants to wait for."""
+    """The routes; ``ask`` puts a question to the engine, ``news`` waits for what a request does not know."""
 
     def __init__(
         self,
         daemon: Daemon,
         ask: Ask,
         choosing: Planning,
-        news: Callable[[Request], Awaitable[None]],
+        news: News,
         leader: str,
     ) -> None:
         self._daemon, self._ask, self._choosing, self._news, self._leader = daemon, ask, choosing, news, leader
@@ -117,7 +120,7 @@ class QueryRoutes:
                 audit=self.audit_trouble(),
                 rollout=rollout_mark(engine),
                 absent=absent_mark(engine),
-                illegal_transitions=engine.transitions.illegal_transitions,
+                illegal_transitions=engine.transitions.illegal_transitions if reads_log(request) else 0,
             )
             return answer, all_keys(engine, part)
 
@@ -126,10 +129,13 @@ class QueryRoutes:
             visibility = await visibility_of(request, self._ask)
             if visibility is not None:
                 keys, answer.rollout, answer.absent = await asyncio.to_thread(visibility.keys, keys), "", ""
-            answer.audit_copy = await self.copied.told() if self.copied is not None else None
-            answer.standby_copies = request.scope["standby_copies"]()
+            copied = await self.copied.told() if self.copied is not None else None
+            copies = request.scope["standby_copies"]()
+            answer.audit_copy, answer.standby_copies = (
+                (copied, copies) if visibility is None else uncounted(copied, copies)
+            )
             answer.control = (await controls_of(request, self._ask, part, visibility)).control
-            listed, hosts = _Listed(), set[str]()
+            listed, hosts = ListedJson(), set[str]()
             words = await asyncio.to_thread(_meant, words, keys)
             chosen = await self._chosen(whose(request), words, keys)
             answer.unmatched, answer.hint = await asyncio.to_thread(_unmatched, words, chosen, keys)
@@ -168,7 +174,7 @@ class QueryRoutes:
         )
         found = [row for row in found if chosen(row.job, row.host)]
         unmatched, meant = await asyncio.to_thread(_unmatched, words, [(row.job, row.host) for row in found], keys)
-        listed, known = _Listed(), _of_states(found, states)
+        listed, known = ListedJson(), _of_states(found, states)
         for at in range(0, len(known), SOME):
             await listed.add(known[at : at + SOME])
         answer = StatusAnswer(listed.whole(), 0, "", "", 0.0, "", True, then, doubt, unmatched=unmatched, hint=meant)
@@ -180,20 +186,26 @@ class QueryRoutes:
     async def progress(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         revision, part = which_of(request, "revision"), part_of(request)
-        await self._news(request)
 
-        def head(engine: Engine, now: float) -> tuple[int, bool, str, float, Sequence[Key]]:
-            return engine.version, engine.connected, engine.master, now, all_keys(engine, part)
+        def head(engine: Engine, now: float) -> tuple[bool, str, float, Sequence[Key]]:
+            return engine.connected, engine.master, now, all_keys(engine, part)
 
-        async with self._turns.of(whose(request)):
-            version, connected, master, now, keys = await self._ask(head)
-            visibility = await visibility_of(request, self._ask)
-            keys = keys if visibility is None else await asyncio.to_thread(visibility.keys, keys)
-            tally = Tally(most)
-            async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
-                tally.add(await _told(some, visibility))
-            by = await self._ask(lambda engine, now: engine.superseded.by(revision)) if revision else ""
-            return await _encoded(request, ProgressAnswer(tally.progress(version), connected, master, now, by))
+        async def look() -> ProgressAnswer:
+            async with self._turns.of(whose(request)):
+                connected, master, now, keys = await self._ask(head)
+                visibility = await visibility_of(request, self._ask)
+                keys = keys if visibility is None else await asyncio.to_thread(visibility.keys, keys)
+                tally = Tally(most)
+                async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
+                    tally.add(await _told(some, visibility))
+                by = await self._ask(lambda engine, now: engine.superseded.by(revision)) if revision else ""
+                return ProgressAnswer(tally.progress(0), connected, master, now, by)
+
+        def versioned(found: ProgressAnswer, version: int) -> ProgressAnswer:
+            return replace(found, progress=replace(found.progress, version=version))
+
+        answer = await self._news.told(request, look, versioned)
+        return await _encoded(request, answer)
 
     async def why(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
@@ -211,7 +223,7 @@ class QueryRoutes:
                 for state, key in some:
                     (lately if state == LATELY else worst[state]).append(key)
             chosen = [key for of_state in (*worst.values(), lately) for key in of_state][:most]
-            told, ended = _Listed(), _Listed()
+            told, ended = ListedJson(), ListedJson()
             async for found in self._through(chosen, explanations, SOME_STORIES):
                 await told.add(await stories_of(self._ask, [one.story for one in found if not one.lately], visibility))
                 await ended.add(await stories_of(self._ask, [one.story for one in found if one.lately], visibility))
@@ -234,7 +246,7 @@ class QueryRoutes:
             words = await asyncio.to_thread(_meant, words, known)
             keys = await self._chosen(whose(request), words, known)
             unmatched, meant = await asyncio.to_thread(_unmatched, words, keys, known)
-            listed, with_story = _Listed(), set(told)
+            listed, with_story = ListedJson(), set(told)
             latest = list(dict.fromkeys(key for key in reversed(keys) if key in with_story))[:most]
             async for some in self._through(latest, stories, SOME_STORIES):
                 # one that is the former owner's alone is as none
@@ -326,22 +338,6 @@ def _unmatched(words: list[str], chosen: Sequence[Key], known: Sequence[Key]) ->
             break
         idle.see(*key)
     return idle.words, hint(idle.words, known) if idle else ""
-
-
-class _Listed:
-    """A list in JSON, encoded as it comes: the encoder lets no other thread work before it is done."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    async def add(self, values: list[Any]) -> None:
-        """Some more."""
-        if values:
-            self._parts.append((await asyncio.to_thread(msgspec.json.encode, values))[1:-1])
-
-    def whole(self) -> Any:
-        """What stands in the list's place, in what is encoded."""
-        return msgspec.Raw(b"[" + b",".join(self._parts) + b"]")
 
 
 async def _encoded(request: Request, answer: msgspec.Struct) -> Response:

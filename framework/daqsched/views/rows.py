@@ -58,7 +58,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
 class Progress(msgspec.Struct, frozen=True):
     """How far what was desired is running, for a live view that must stay short on a large farm."""
 
-    #: `Engine.version` before any of it was looked at.
+    #: Another one whenever something has changed: the ``seen`` of the next request. To who does not see all, of what he is told.
     version: int
     #: How many chosen instances are in each state.
     states: dict[str, int]
