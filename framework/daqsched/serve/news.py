@@ -96,5 +96,5 @@ class News:
 
 
 def _version_of(found: msgspec.Struct) -> int:
-    """That of an answer, but for its time: larger than the engine's are, and no larger than numbers in JSON are exact."""
-    return 1 << 52 | int(encoded(found)[1].strip('W/"')[:12], 16)
+    """That of an answer, but for its time: larger than the engine's are, and no larger than `number_of` takes them."""
+    return 1 << 36 | int(encoded(found)[1].strip('W/"')[:9], 16)

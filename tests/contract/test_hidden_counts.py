@@ -1,0 +1,311 @@
+"""No number counts what is hidden: what changes of hidden things alone changes no answer to who does not see them, but for what is
+told to everybody, which is listed here with why."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Awaitable, Iterator
+from typing import Any, Callable
+
+import msgspec
+import pytest
+
+from builders import job
+from daqsched import protocol
+from daqsched.control import TakeRequest
+from daqsched.engine import events
+from daqsched.operations import OPERATIONS
+from daqsched.spec import Spec
+from hidden_farm import HIDDEN, MINE, Farm
+
+#: Each question as it is put, with what stands in its path; or why it is none of this.
+ASKED: dict[str, list[str]] = {
+    "/info": ["/info"],
+    "/status": ["/status", "/status?select=readout&select=sc_p", "/status?limit=1"],
+    "/board": ["/board"],
+    "/progress": ["/progress", "/progress?most=0", "/progress?part=-"],
+    "/preflight/{id}": ["/preflight/ID"],
+    "/choices": ["/choices"],
+    "/history": ["/history", "/history?most=1"],
+    "/revisions/{number}": ["/revisions/1", "/revisions/0"],
+    "/rollout": ["/rollout"],
+    "/aside": ["/aside"],
+    "/why": ["/why", "/why?most=1"],
+    "/stories": ["/stories", "/stories?most=1"],
+    "/incidents": ["/incidents"],
+    "/rights": ["/rights", "/rights?job=sc_p&host=schost"],
+    "/note": ["/note"],
+    "/proposals": ["/proposals"],
+    "/proposals/{number}": ["/proposals/LAST"],
+    "/control": ["/control"],
+    "/names": [
+        *(f"/names?of={kind}&begin=" for kind in ("selection", "place", "host", "part", "aside", "revision")),
+        "/names?of=selection&begin=sc",
+    ],
+}
+
+#: What is no such answer: a document of ours, what an admin of all is given alone, a stream whose versions are the board's.
+NOT_ASKED = {
+    "/openapi.json",
+    "/backup",
+    "/tokens",
+    "/audit",
+    "/log",
+    "/log/{host}",
+    "/login",
+    "/events",
+}
+
+#: Of the answers what says that something hidden changed, and why it is told.
+_REVISION = "which spec of the whole farm is in force, since when and by whom: changes are made for it (`If-Match`)"
+_ROLLOUT = "a rollout is the farm's: how far it is, and who steers it, is why others wait"
+_NUMBER = (
+    "people call it by its number, which has to be the same one to all of them: numbers go on through the whole farm"
+)
+TOLD: dict[str, str] = {
+    "/info revision": _REVISION,
+    "/status revision": _REVISION,
+    "/status digest": _REVISION,
+    "/status applied": _REVISION,
+    "/board farm revision": _REVISION,
+    "/board farm digest": _REVISION,
+    "/board farm applied": _REVISION,
+    "/history": _REVISION,
+    "/revisions/{number} head": _REVISION,
+    "/names names": _REVISION,
+    "/proposals/{number} plan base": _REVISION,
+    "/proposals/{number} plan digest": _REVISION,
+    "/stories stories changes cause": _REVISION,
+    "/why stories changes cause": _REVISION,
+    "/rollout": _ROLLOUT,
+    "/proposals waiting number": _NUMBER,
+    "/proposals/{number} proposal number": _NUMBER,
+}
+
+
+#: What differs from one farm to the next without meaning anything.
+CHANCE = re.compile(rb'(?<="epoch":")[0-9a-f]+|(?<="task_id":")[^"]+')
+
+
+async def ends(farm: Farm) -> None:
+    """The hidden program dies."""
+    for task in farm.daemon.edge.launched:
+        if task.startswith("sc_p@"):
+            farm.daemon.put(events.TaskReported(task, "agent-schost", "TASK_FAILED", uuid=f"{task}-end"))
+
+
+async def stopped(farm: Farm) -> None:
+    found = await farm.ask("adm", "POST", "/stop", protocol.SelectRequest(["sc_p"], stops=99))
+    assert found.status == 200
+
+
+async def held(farm: Farm) -> None:
+    found = await farm.ask("adm", "POST", "/hold", protocol.SelectRequest(["sc_p"]))
+    assert found.status == 200
+
+
+async def changed(farm: Farm) -> None:
+    found = await farm.apply("adm", (msgspec.structs.replace(HIDDEN, release="2"),), ["sc_p"])
+    assert found.status == 200, found.body
+
+
+async def added(farm: Farm) -> None:
+    found = await farm.apply("adm", (MINE, HIDDEN, job("sc_q", "schost", owner="secretcorp")))
+    assert found.status == 200
+
+
+async def removed(farm: Farm) -> None:
+    found = await farm.apply("adm", (MINE,))
+    assert found.status == 200
+
+
+async def rolled(farm: Farm) -> None:
+    found = await farm.ask("adm", "POST", "/restart", protocol.RestartRequest(["sc_p"], stops=99))
+    assert found.status == 200, found.body
+
+
+async def surveyed(farm: Farm) -> None:
+    found = await farm.ask("adm", "POST", "/preflight", protocol.PreflightRequest(Spec(jobs=(HIDDEN,))))
+    assert found.status == 200
+
+
+async def proposed(farm: Farm) -> None:
+    new = job("sc_new", "schost", owner="secretcorp", part="p")
+    found = await farm.ask("adm", "POST", "/propose", protocol.ProposeRequest(Spec(jobs=(new,), part="p")))
+    assert found.status == 200, found.body
+
+
+async def ordered(farm: Farm) -> None:
+    found = await farm.ask("adm", "POST", "/order", protocol.OrderRequest(["sc_p"], "snooze", until=1.9e9))
+    assert found.status == 200, found.body
+
+
+async def in_a_part(farm: Farm) -> None:
+    there = Spec(jobs=(job("sc_r", "schost2", owner="secretcorp", part="secretpart"),), part="secretpart")
+    found = await farm.ask("adm", "POST", "/apply", protocol.ApplyRequest(there, no_look=True))
+    assert found.status == 200
+
+
+async def controlled(farm: Farm) -> None:
+    await in_a_part(farm)
+    found = await farm.ask("adm", "POST", "/take", TakeRequest("secretpart", 3600.0))
+    assert found.status == 200, found.body
+
+
+CHANGES: dict[str, Callable[[Farm], Awaitable[None]]] = {
+    one.__name__: one
+    for one in (
+        ends,
+        stopped,
+        held,
+        changed,
+        added,
+        removed,
+        rolled,
+        surveyed,
+        proposed,
+        ordered,
+        in_a_part,
+        controlled,
+    )
+}
+
+
+async def own(farm: Farm) -> None:
+    """What is seen happens: a death, and all that people do and that has a number."""
+    changed = Spec(jobs=(msgspec.structs.replace(MINE, release="2"), HIDDEN))
+    for path, body in (
+        ("/note", protocol.NoteRequest("beam")),
+        ("/propose", protocol.ProposeRequest(changed, only=["readout"])),
+        ("/order", protocol.OrderRequest(["readout"], "snooze", until=1.9e9)),
+        ("/apply", protocol.ApplyRequest(changed, only=["readout"], stops=99, no_look=True)),
+        ("/restart", protocol.RestartRequest(["readout"], stops=99)),
+    ):
+        found = await farm.ask("adm", "POST", path, body)
+        assert found.status == 200 or b"rollout 1 by bob" in found.body, (path, found.body)
+    for task in farm.daemon.edge.launched:
+        if task.startswith("readout@"):
+            farm.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_FAILED", uuid=f"{task}-end"))
+
+
+async def answers(farm: Farm, who: str, survey: str) -> dict[str, Any]:
+    """All of them, without the moment at which each was made, and with each random name as one."""
+    found: dict[str, Any] = {}
+    for paths in ASKED.values():
+        for path in paths:
+            where, _, query = (
+                path.replace("ID", survey).replace("LAST", str(farm.direct.engine.proposals.next - 1)).partition("?")
+            )
+            answer = await farm.ask(who, "GET", where, query=query)
+            assert answer.status < 500, (path, answer.body)
+            told = msgspec.json.decode(CHANCE.sub(b"", answer.body)) if answer.body else None
+            if isinstance(told, dict):
+                told.pop("now", None)
+            found[path] = (answer.status, told)
+    return found
+
+
+def differences(path: str, one: Any, other: Any) -> Iterator[str]:
+    """The fields in which two answers are not the same."""
+    if type(one) is type(other) and isinstance(one, dict):
+        for name in sorted({*one, *other}):
+            yield from differences(f"{path} {name}", one.get(name), other.get(name))
+    elif type(one) is type(other) and isinstance(one, list) and len(one) == len(other):
+        for a, b in zip(one, other):
+            yield from differences(path, a, b)
+    elif one != other:
+        yield path
+
+
+async def world(*happens: Callable[[Farm], Awaitable[None]], who: str) -> dict[str, Any]:
+    """What somebody is told of a farm in which that happened, each at a time of its own."""
+    farm = await Farm().begin()
+    found = await farm.ask("adm", "POST", "/preflight", protocol.PreflightRequest(Spec(jobs=(MINE,))))
+    for number, one in enumerate(happens):
+        farm.daemon.time = 1.8e9 + 1000 * (number + 1)
+        await one(farm)
+    return await answers(farm, who, msgspec.json.decode(found.body)["id"])
+
+
+async def idle(farm: Farm) -> None:
+    """Nothing."""
+
+
+async def told_by(change: str, who: str, then: Callable[[Farm], Awaitable[None]]) -> set[str]:
+    """In which fields somebody is told of that."""
+    one, other = await world(idle, then, who=who), await world(CHANGES[change], then, who=who)
+    found = set()
+    for path, (status, told) in one.items():
+        name = next(name for name, paths in ASKED.items() if path in paths)
+        found |= {name} if other[path][0] != status else set(differences(name, told, other[path][1]))
+    return found
+
+
+@pytest.mark.parametrize("then", [idle, own])
+@pytest.mark.parametrize("who", ["viewer", "all", "blind"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_of_hidden_things_alone_changes_no_answer(change: str, who: str, then: Any) -> None:
+    """Neither at once, nor by the numbers of what comes next."""
+    found = asyncio.run(told_by(change, who, then))
+    left = {path for path in found if not path.startswith(tuple(TOLD))}
+    assert not left, sorted(left)
+
+
+def test_what_is_told_to_everybody_is_and_no_more() -> None:
+    """To an expert of some jobs; each line of the table is one that he is told by."""
+
+    async def run() -> set[str]:
+        found = set()
+        for change, then in itertools.product(CHANGES, (idle, own)):
+            found |= await told_by(change, "alice", then)
+        return found
+
+    found = asyncio.run(run())
+    known = {path: next((one for one in TOLD if path.startswith(one)), "") for path in found}
+    assert set(known.values()) == set(TOLD), known
+
+
+def test_who_sees_all_is_told_of_each_change() -> None:
+    """What the tests above would else say nothing by."""
+
+    async def run() -> list[str]:
+        return [change for change in CHANGES if not await told_by(change, "adm", idle) - set(TOLD)]
+
+    assert asyncio.run(run()) == ["surveyed"], "of which nobody is told who does not know its name"
+
+
+@pytest.mark.parametrize("path", ["/progress", "/preflight/ID"])
+def test_who_waits_for_news_is_not_woken_by_what_is_hidden(path: str) -> None:
+    """The version of an answer is of what it says; what is seen wakes him before his time is over."""
+
+    async def run() -> None:
+        farm = await Farm().begin()
+        asked = await farm.ask("adm", "POST", "/preflight", protocol.PreflightRequest(Spec(jobs=(MINE,))))
+        where = path.replace("ID", msgspec.json.decode(asked.body)["id"])
+
+        async def version(query: str) -> int:
+            told = msgspec.json.decode((await farm.ask("alice", "GET", where, query=query)).body)
+            assert "error" not in told, told
+            found: int = told.get("progress", told)["version"]
+            return found
+
+        seen = await version("")
+        waiting = asyncio.ensure_future(version(f"seen={seen}&wait_s=1"))
+        await asyncio.sleep(0)
+        for change in (ordered, surveyed, proposed, in_a_part, ends):
+            await change(farm)
+        assert await waiting == seen == await version(f"seen={seen}&wait_s=0.1")
+        if path == "/progress":
+            waiting = asyncio.ensure_future(version(f"seen={seen}&wait_s=20"))
+            await own(farm)
+            assert await asyncio.wait_for(waiting, 10) != seen
+
+    asyncio.run(run())
+
+
+def test_each_question_is_asked() -> None:
+    """A new one is put here, or said why not."""
+    known = {one.path for one in OPERATIONS.values() if one.method == "GET"}
+    assert known == set(ASKED) | NOT_ASKED
