@@ -320,7 +320,7 @@ def test_a_program_that_goes_on_is_its_new_owners(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ended", [True, False], ids=["", "before its end"])
 def test_a_stop_of_a_former_owners_holds_and_is_nobodys(ended: bool, tmp_path: Path) -> None:
-    """The plan says that it stays so, and neither who nor why; its present owner starts it."""
+    """The plan says to who may have the job that there is one, and neither who, where nor why; its present owner starts it."""
 
     async def run() -> None:
         farm = Farm(tmp_path)
@@ -333,7 +333,14 @@ def test_a_stop_of_a_former_owners_holds_and_is_nobodys(ended: bool, tmp_path: P
         file = Spec(jobs=(job("readout", owner="daq"), job("sc_p", owner="daq")))
         plan = await farm.ask("alice", "POST", "/plan", protocol.PlanRequest(file))
         assert plan.status == 200 and SECRET not in plan.body.decode()
-        assert ("was stopped by a former owner, and stays so until" in plan.body.decode()) == ended
+        stays = [["sc_p", "sc_p was stopped somewhere by a former owner, and stays so until `daqsched start`"]]
+        assert msgspec.json.decode(plan.body).get("stays", []) == (stays if ended else [])
+        for who in ("viewer", "all"):
+            other = await farm.ask(who, "POST", "/plan", protocol.PlanRequest(file))
+            told = msgspec.json.decode(other.body)
+            assert told.get("stays", []) == ([] if told.get("refused") or not ended else stays), told
+        whole = msgspec.json.decode((await farm.ask("adm", "POST", "/plan", protocol.PlanRequest(file))).body)
+        assert ("sc_p@hlt01 was stopped" in str(whole.get("stays"))) == ended
         await farm.apply("alice", file)
         if not ended:
             farm.end()

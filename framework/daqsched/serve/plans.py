@@ -41,7 +41,7 @@ from daqsched.views.moves import moves
 from daqsched.views.needed import needed
 from daqsched.views.plan import Plan, in_maintenance, plan, shared_names
 from daqsched.views.snapshot import Had, Snapshot, had, snapshot
-from daqsched.views.stays import stays
+from daqsched.views.stays import FormersStops, stays
 
 #: What an apply needs the right for: given what is in force, what it makes of that, and the account of jobs that name none.
 Needs = Callable[[Spec, Merged, str], Iterable[permission.Need]]
@@ -94,10 +94,11 @@ class Plans:
         if not found.changes:
             return found
         known_ends = visibility is None or not refused
+        formers: FormersStops = "all" if visibility is None else "nothing" if found.refused else "that"
         way = way_of(strategy, spec)
 
         def look(engine: Engine, now: float) -> tuple[EndCount, tuple[tuple[str, str], ...]]:
-            return end_count(engine, *endings(engine, change, way)), stays(engine, found.changes, complete)
+            return end_count(engine, *endings(engine, change, way)), stays(engine, found.changes, complete, formers)
 
         count, kept = await self._ask(look)
         found = msgspec.structs.replace(found, ends=count if count.stops and known_ends else None, stays=kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from daqsched.engine import job_owners
 from daqsched.engine.farm import Farm
@@ -14,18 +15,29 @@ from daqsched.spec import Spec
 from daqsched.task import Hold
 from daqsched.views.plan import Change
 
+#: All, to who sees the whole farm; that there is one, to who may have a job of that name, without where: he could plan until he
+#: knew where others' jobs were; nothing, to anybody else.
+FormersStops = Literal["all", "that", "nothing"]
 
-def stays(farm: Farm, changes: Iterable[Change], then: Spec) -> tuple[tuple[str, str], ...]:
+#: In the place of who has stopped it.
+_BEFORE = "was stopped somewhere by a former owner"
+
+
+def stays(farm: Farm, changes: Iterable[Change], then: Spec, told: FormersStops) -> tuple[tuple[str, str], ...]:
     """Of each job that these changes add or restart and that somebody has stopped there: its name and the sentence. ``then``: the
-    farm that they lead to."""
+    farm that they lead to; ``told``: of what a former owner of that name has stopped."""
     names = {change.job for change in changes if change.what in ("add", "restart")}
     holds = list(_holds(farm, names, then))
     names = {name for name, _, _ in holds}
     hosts = {job.name: frozenset((*farm.hosts_of(job), "")) for job in then.jobs if job.name in names}
     kept: dict[tuple[str, str], list[str]] = {}
     for name, host, hold in holds:
-        if host in hosts.get(name, ()):
+        if host not in hosts.get(name, ()):
+            continue
+        if told == "all" or hold.user != job_owners.FORMER or (name, host) in farm.instances:
             kept.setdefault((name, str(hold)), []).append(host)
+        elif told == "that":
+            kept.setdefault((name, _BEFORE), [])
     return tuple((name, _words(name, filter(None, its), hold)) for (name, hold), its in sorted(kept.items()))
 
 
