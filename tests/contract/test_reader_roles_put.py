@@ -171,11 +171,11 @@ def apply(security: Security, folder: Path, text: str = RIGHTS, *more: str) -> R
 
 def test_they_are_put_there_and_kept_as_the_file_says(security: Security, tmp_path: Path) -> None:
     """A password is in its file alone; a second time changes nothing; what the file gives no more is taken; others' are left."""
-    security.known["user"]["boss"] = {"roles": ["superuser"], "metadata": {}}
+    security.known["user"]["boss"] = {"roles": ["superuser", "daqsched-boss"], "metadata": {}}
     security.known["role"]["mine"] = {"metadata": {}}
     done = apply(security, tmp_path)
     assert done.exit_code == 0, done.output
-    assert security.known["user"]["boss"]["roles"] == ["superuser"] and "left as it is" in done.output
+    assert security.known["user"]["boss"]["roles"] == ["superuser", "daqsched-boss"] and "left as it is" in done.output
     alice = security.known["user"]["alice"]
     secret = tmp_path / "passwords" / "alice"
     assert secret.read_text() == f"alice:{alice['password']}\n" and secret.stat().st_mode & 0o777 == 0o600
@@ -220,6 +220,34 @@ def test_a_role_of_that_name_that_is_somebody_elses_is_not_changed(security: Sec
     done = apply(security, tmp_path)
     assert done.exit_code == 5 and "was not made by this command" in done.output
     assert security.known["role"]["daqsched-alice"] == {"metadata": {"made_by": "hand"}}
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"roles": ["superuser"], "metadata": {"_reserved": True}},
+        {"roles": ["kibana_user"], "metadata": {}},
+        {"roles": [], "metadata": None, "enabled": False},
+        {"roles": ["daqsched-alice2"], "metadata": {"made_by": MADE_BY, "index": "other-logs"}},
+    ],
+    ids=["reserved", "by hand", "disabled", "another farm's"],
+)
+def test_a_user_of_that_name_that_is_somebody_elses_is_refused(
+    security: Security, tmp_path: Path, there: dict[str, Any], more: list[str]
+) -> None:
+    """In one sentence, before anything is changed; by a role that was given by hand it is said that it is that person."""
+    security.known["user"]["alice"] = dict(there)
+    done = apply(security, tmp_path, RIGHTS, *more)
+    assert (
+        done.exit_code == 5 and not security.changes and done.output.count("user alice that was not made by this") == 1
+    )
+    assert security.known["user"] == {"alice": there} and not (tmp_path / "passwords").exists()
+    security.known["user"]["alice"]["roles"] = [*there["roles"], "daqsched-alice"]
+    kept = dict(security.known["user"]["alice"])
+    done = apply(security, tmp_path, RIGHTS, *more)
+    assert done.exit_code == 0 and security.known["user"]["alice"] == kept
+    assert not (tmp_path / "passwords" / "alice").exists()
 
 
 LESS = RIGHTS.replace('{to: alice, role: viewer, logs: "readout*"}', "{to: alice, role: viewer}")
@@ -351,7 +379,7 @@ def test_a_bad_password_file_is_told_before_anything_is_put(
     assert done.exit_code == 2 and said in done.output and not security.changes, done.output
     assert "user alice: " in done.output or "user eve: " in done.output, done.output
     assert "nothing was changed" in done.output
-    security.known["user"] = {name: {"metadata": {}} for name in ("alice", "boss", "eve")}
+    security.known["user"] = {one: {"roles": [f"daqsched-{one}"], "metadata": {}} for one in ("alice", "boss", "eve")}
     assert apply(security, tmp_path, RIGHTS, *more).exit_code == 0
 
 

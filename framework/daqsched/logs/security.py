@@ -108,6 +108,13 @@ def steps(client: Elastic, found: Readers, prefix: str, secrets_in: Optional[Pat
                 f"there is a role {role.name} that was not made by this command: rename that one, then call this again"
             )
     wanted = {role.user: role.name for role in found.roles if role.user}
+    for user, name in wanted.items():
+        # somebody may be called so there who is another one than here
+        if user in users and not users[user].is_ours(prefix) and name not in users[user].roles:
+            raise Refused(
+                f"there is a user {user} that was not made by this command, nothing was changed: if that is the same person, give "
+                f"that user the role {name} by hand, else call the person otherwise in the file; then call this again"
+            )
     return [
         *_taken(found, prefix, roles, users, wanted),
         # one that is there may give less than it did
@@ -194,7 +201,7 @@ def _user(name: str, role: str, known: Optional[_User], prefix: str, secrets_in:
         where = f"; its name and password are in {secret}, for --elasticsearch-user-file" if secret is not None else ""
         return SecurityStep(what, f"has the role {role}{where}", "PUT", path, _body([role], prefix), secret)
     if not known.is_ours(prefix):
-        return SecurityStep(what, f"was there before, and is left as it is; give it the role {role}")
+        return SecurityStep(what, "was there before, and has its role: it is left as it is")
     others = [one for one in known.roles if not one.startswith(PREFIX)]
     detail = f"has the role {role}{_by_hand(others)}{'' if known.enabled else ', and is disabled, by hand'}"
     if sorted(known.roles) == sorted([role, *others]):
