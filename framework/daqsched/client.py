@@ -204,7 +204,8 @@ class Client:
                 "this daemon is older than this command and can't say whether hidden values differ: bring it up to date, or ask "
                 "for `daqsched plan`"
             ) from error
-        return structs.replace(spec, jobs=answer.spec.jobs)
+        jobs = (structs.replace(job, env=answer.marks.get(job.name, {})) if job.env else job for job in spec.jobs)
+        return structs.replace(spec, jobs=tuple(jobs))
 
     def rollback(
         self,

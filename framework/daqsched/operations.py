@@ -162,7 +162,7 @@ _ALL = (
     _ask(
         "/plan/hidden",
         "see",
-        "a spec with its values of `env` hidden as in `/revisions`, to be compared with what is hidden there",
+        "the `marks` that stand in `/revisions` for the values of `env` of a spec, to be compared with what is hidden there",
         protocol.HideRequest,
         protocol.HiddenAnswer,
     ),

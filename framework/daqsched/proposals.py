@@ -65,9 +65,18 @@ class EndedProposal(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str = ""
     #: Of one that was approved.
     revision: int = 0
+
+
+class KeptEnding(EndedProposal, frozen=True, omit_defaults=True):
+    """The same as it is kept."""
+
     #: Whose it was, as of `Proposal`, and its jobs, some of them: for who is told of it, and told to nobody.
     known_as: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
+
+    def told(self) -> EndedProposal:
+        """A copy for people."""
+        return EndedProposal(**{name: getattr(self, name) for name in EndedProposal.__struct_fields__})
 
 
 class Proposals(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,7 +84,7 @@ class Proposals(msgspec.Struct, frozen=True, omit_defaults=True):
 
     next: int = 1
     waiting: tuple[Proposal, ...] = ()
-    ended: tuple[EndedProposal, ...] = ()
+    ended: tuple[KeptEnding, ...] = ()
 
 
 class ProposalHead(msgspec.Struct, frozen=True):
@@ -144,7 +153,7 @@ def ended(
 ) -> Proposals:
     """It waits no more."""
     jobs = tuple(job.name for job in one.spec.jobs[:MOST_NAMED])
-    told = EndedProposal(
+    told = KeptEnding(
         one.number, one.user, one.time, one.spec.part, now, outcome, one.message, by, why, revision, one.known_as, jobs
     )
     waiting = tuple(other for other in kept.waiting if other.number != one.number)

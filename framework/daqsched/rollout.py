@@ -62,7 +62,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Rollout(msgspec.Struct):
-    """One change on its way, as the store keeps it; its batches are kept beside it, once."""
+    """One change on its way, as people are told of it."""
 
     #: Counts up over the life of the farm.
     number: int
@@ -110,9 +110,6 @@ class Rollout(msgspec.Struct):
     cause: str = ""
     paused_by: str = ""
     as_asked: bool = False
-    #: As of `task.Borrow`, of who asked for it and of who paused it; not told to people.
-    known_as: tuple[str, ...] = ()
-    pauser_known_as: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.state == "paused" and not self.cause and not self.paused_by:  # of 0.1, which had the sentence alone
@@ -127,9 +124,17 @@ class Rollout(msgspec.Struct):
         """Whether nothing will come of it any more."""
         return self.state in ("done", "aborted", "rolled-back")
 
+
+class KeptRollout(Rollout):
+    """The same as the store keeps it; its batches are kept beside it, once."""
+
+    #: As of `task.Borrow`, of who asked for it and of who paused it; not told to people.
+    known_as: tuple[str, ...] = ()
+    pauser_known_as: tuple[str, ...] = ()
+
     def told(self) -> Rollout:
         """A copy for people."""
-        return msgspec.structs.replace(self, known_as=(), pauser_known_as=())
+        return Rollout(**{name: getattr(self, name) for name in Rollout.__struct_fields__})
 
 
 class RolloutOutcome(msgspec.Struct, frozen=True):
@@ -277,7 +282,7 @@ def whose(rollout: Rollout) -> str:
     return f"{head}, paused {where}, {rollout.why}"
 
 
-def holds_for_another(rollout: Rollout, user: str, known_as: Collection[str]) -> bool:
+def holds_for_another(rollout: KeptRollout, user: str, known_as: Collection[str]) -> bool:
     """Whether it is paused, and it or the pause is somebody else's."""
     its, pauser = (rollout.user, rollout.known_as), (rollout.paused_by, rollout.pauser_known_as)
     mine = all(is_one(*one, user, known_as) for one in (its, pauser) if one[0])

@@ -147,6 +147,9 @@ def test_what_was_told_is_compared_with_what_is_so_after_a_restart(tmp_path: Pat
         again.close()
 
 
+MARK = re.compile(r"\(hidden [0-9a-f]{6}\)")
+
+
 @pytest.mark.parametrize(("jobs", "status"), [(1, 200), (2, 400), (5000, 400)])
 def test_one_request_is_one_guess(farms: tuple[Asked, Asked], jobs: int, status: int) -> None:
     """Of a job's variable: who is shown its mark could try all values at once else."""
@@ -155,6 +158,9 @@ def test_one_request_is_one_guess(farms: tuple[Asked, Asked], jobs: int, status:
     guessed = tuple(msgspec.structs.replace(OWN, env={"PIN": str(number)}) for number in range(jobs))
     body = msgspec.json.encode(protocol.HideRequest(Spec(jobs=guessed)))
     answer = door.http.request("POST", "/v1/plan/hidden", content=body)
+    if status == 200:
+        (told,) = answer.json()["marks"]["readout"].items()
+        assert answer.json().keys() == {"marks"} and told[0] == "PIN" and MARK.fullmatch(told[1]), answer.text
     assert answer.status_code == status and ("two jobs are named 'readout': names must differ" in answer.text) == (
         status == 400
     ), answer.text

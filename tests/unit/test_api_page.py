@@ -60,6 +60,11 @@ def test_the_document_is_made_of_the_code() -> None:
     assert same, "python tests/unit/test_api_page.py"
 
 
+def test_who_rules_know_is_no_field_of_an_answer() -> None:
+    """What is kept for the engine alone, and was told empty."""
+    assert "known_as" not in openapi.text()
+
+
 def test_all_that_the_document_refers_to_is_in_it() -> None:
     """And every operation says its rights and what may come instead of its answer."""
     found = openapi.document()

@@ -26,7 +26,7 @@ MINE = Grants(
 HIDDEN = "1 failure, the last of interlock@schost: not ready"
 #: Of these a caller is told as much as he sees, and of those nothing.
 IN_PART = {"message", "strategy", "failures", "why", "cause", "part"}
-NOTHING = {"guard", "unreached", "known_as", "pauser_known_as"}
+NOTHING = {"guard", "unreached"}
 
 
 def rollout(state: State = "paused", **fields: object) -> Rollout:
@@ -35,7 +35,7 @@ def rollout(state: State = "paused", **fields: object) -> Rollout:
         number=3, kind="apply", user="bob", message="x (only interlock@schost)", began=1.0, revision=7, before=6,
         strategy=Strategy(guard="https://ops:secret@guard/interlock"), hosts=1, instances=1, batches=1, state=state,
         why=HIDDEN, cause=HIDDEN, guard=HIDDEN, failures=(Failure("interlock", "schost", "not ready", 1.0),),
-        unreached=("schost",), part="slow", known_as=("unix:interlock",), pauser_known_as=("unix:interlock",),
+        unreached=("schost",), part="slow",
     )  # fmt: skip
     return msgspec.structs.replace(made, **fields)
 

@@ -13,13 +13,13 @@ from daqsched.engine.rollout_state import Before
 from daqsched.errors import UserError
 from daqsched.limits import brief, refusal
 from daqsched.rollout import (
-    Rollout,
+    KeptRollout,
     RolloutOutcome,
     check,
 )
 from daqsched.spec import FORWARDER, decode, encode
 
-_decode = msgspec.msgpack.Decoder(Rollout).decode
+_decode = msgspec.msgpack.Decoder(KeptRollout).decode
 
 _decode_outcomes = msgspec.msgpack.Decoder(dict[int, RolloutOutcome]).decode
 
@@ -64,7 +64,7 @@ def restored(
         rolling.work_on(rolling.batches[at] if 0 <= at < len(rolling.batches) else ())
 
 
-def _look_through(rollout: Rollout, batches: list[list[Key]]) -> None:
+def _look_through(rollout: KeptRollout, batches: list[list[Key]]) -> None:
     """Raise `ValueError` where the two can't be of one rollout."""
     beyond = refusal(rollout, texts=False)
     if beyond is not None:

@@ -8,7 +8,7 @@ from typing import Optional
 import msgspec
 
 from daqsched.engine.instance import Key
-from daqsched.rollout import Rollout
+from daqsched.rollout import KeptRollout
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -25,9 +25,9 @@ class RolloutState:
     """See the module."""
 
     def __init__(self) -> None:
-        self.rollout: Optional[Rollout] = None
+        self.rollout: Optional[KeptRollout] = None
         #: How the one before it ended, for those who wait for it: a rollback is a rollout of its own.
-        self.last: Optional[Rollout] = None
+        self.last: Optional[KeptRollout] = None
         self.batches: list[list[Key]] = []
         #: What a rollback leads to.
         self.before: Optional[Before] = None
@@ -65,6 +65,6 @@ class RolloutState:
         return self.jobs if self.before is None else self.jobs | self.before.jobs
 
     @property
-    def active(self) -> Optional[Rollout]:
+    def active(self) -> Optional[KeptRollout]:
         """The rollout, where it is not over."""
         return self.rollout if self.rollout is not None and not self.rollout.over else None

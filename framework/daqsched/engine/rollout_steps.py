@@ -23,7 +23,7 @@ from daqsched.rollout import (
     MOST_FAILURES,
     MOST_UNREACHED,
     Failure,
-    Rollout,
+    KeptRollout,
     RolloutOutcome,
     State,
     Strategy,
@@ -85,7 +85,7 @@ def begin(
     every = [key for batch in rolling.batches for key in batch]
     concerned = {name for name, _ in every}
     parts = {job.part for job in farm.spec.jobs if job.name in concerned}
-    rolling.rollout = Rollout(
+    rolling.rollout = KeptRollout(
         number=1 if last is None else last.number + 1,
         kind=kind,
         user=user,
@@ -130,7 +130,7 @@ def roll_back(farm: Farm, user: str, known_as: tuple[str, ...], why: str, now: f
     farm.then.append(msgspec.structs.replace(following, known_as=known_as))
 
 
-def what_goes_back(farm: Farm, rollout: Rollout, before: Before, user: str, why: str) -> events.JobsApplied:
+def what_goes_back(farm: Farm, rollout: KeptRollout, before: Before, user: str, why: str) -> events.JobsApplied:
     own = farm.revision_of(farm.parts.get(rollout.revision, ""), before.revision)
     message = f"rollback of revision {rollout.revision} to {own}: {why}"
     way = msgspec.structs.replace(rollout.strategy, guard="", pause_after=(), failures=0, on_failure="pause")
@@ -248,7 +248,7 @@ def _unreached(farm: Farm) -> tuple[str, ...]:
     return tuple(sorted(hosts)[:MOST_UNREACHED])
 
 
-def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
+def _begin_batch(farm: Farm, rollout: KeptRollout, now: float) -> None:
     rolling = farm.rolling
     rollout.at += 1
     farm.cause = f"rollout {rollout.number}, batch {rollout.at + 1}"
@@ -260,7 +260,7 @@ def _begin_batch(farm: Farm, rollout: Rollout, now: float) -> None:
     farm.note(f"rollout {rollout.number}: batch {rollout.at + 1} of {rollout.batches} begins ({len(rolling.keys)})")
 
 
-def next_to_change(farm: Farm, rollout: Rollout) -> Iterable[Instance]:
+def next_to_change(farm: Farm, rollout: KeptRollout) -> Iterable[Instance]:
     """What ends as soon as it goes on: those of the next batch, where nothing of the one in work is waited for."""
     work = [farm.instances[key] for key in farm.rolling.keys if key in farm.instances]
     waits = rollout.complete <= rollout.at and any(_expected(one) and not _ready(one, rollout) for one in work)
@@ -273,7 +273,7 @@ def _expected(instance: Instance) -> bool:
     return instance.job is not None and not instance.record.hold and not instance.aside and not instance.lost
 
 
-def _move(farm: Farm, rollout: Rollout, instance: Instance, now: float) -> None:
+def _move(farm: Farm, rollout: KeptRollout, instance: Instance, now: float) -> None:
     """Let it have what the rollout brings, if it has not yet; also where nobody answers: it is for when the host is back."""
     if rollout.kind == "restart":
         task = instance.record.task
@@ -287,7 +287,7 @@ def _move(farm: Farm, rollout: Rollout, instance: Instance, now: float) -> None:
             desired.assign(farm, job, run, instance.host, instance.record.attributes, now)
 
 
-def _look(farm: Farm, rollout: Rollout, now: float) -> None:
+def _look(farm: Farm, rollout: KeptRollout, now: float) -> None:
     """Whether all of the batch is ready, and for long enough."""
     rolling, strategy = farm.rolling, rollout.strategy
     changed, rolling.changed = rolling.changed, {}
@@ -330,14 +330,14 @@ def _look(farm: Farm, rollout: Rollout, now: float) -> None:
     rolling.touched = True
 
 
-def _withdrawn(farm: Farm, rollout: Rollout) -> bool:
+def _withdrawn(farm: Farm, rollout: KeptRollout) -> bool:
     """Whether people took away all of the batch in work after it began, and before it was ready: nothing of it was seen to run."""
     there = [farm.instances[key] for key in farm.rolling.keys if key in farm.instances]
     since = [farm.aside[one.host].at if one.aside else one.record.hold.at if one.record.hold else 0.0 for one in there]
     return bool(since) and min(since) >= rollout.batch_began
 
 
-def _ready(instance: Instance, rollout: Rollout) -> bool:
+def _ready(instance: Instance, rollout: KeptRollout) -> bool:
     task = instance.record.task
     if not instance.up or (instance.record.behind and rollout.kind == "apply"):
         return False

@@ -122,10 +122,11 @@ class HideRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class HiddenAnswer(msgspec.Struct):
-    """The same with values of environment variables hidden (`redaction`), as whoever may not see them is told a revision: where
-    they differ from what is told there can be seen by that."""
+    """What stands in the place of values of environment variables (`redaction`) where whoever may not see them is told a revision:
+    where they differ from what is told there can be seen by that."""
 
-    spec: Spec
+    #: By job, and by variable.
+    marks: dict[str, dict[str, str]]
 
 
 class RollbackRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -19,7 +19,7 @@ from daqsched.engine.permission import Need
 from daqsched.engine.proposal_steps import as_apply
 from daqsched.errors import UserError
 from daqsched.merge import Merged, Scope
-from daqsched.proposals import NO_SUCH, EndedProposal, Proposal, ProposalHead, Proposals, head_of
+from daqsched.proposals import NO_SUCH, KeptEnding, Proposal, ProposalHead, Proposals, head_of
 from daqsched.protocol import (
     Applied,
     ApproveRequest,
@@ -144,9 +144,7 @@ class ProposalRoutes:
                 for one in kept.waiting
                 if one.until > now and _shown(one, visibility, mine)
             ]
-            ended = [
-                replace(one, known_as=(), jobs=()) for one in reversed(kept.ended) if _is_told(one, visibility, mine)
-            ]
+            ended = [one.told() for one in reversed(kept.ended) if _is_told(one, visibility, mine)]
             return ProposalsAnswer(waiting, ended, now)
 
         return await asyncio.to_thread(work)
@@ -195,7 +193,7 @@ def _shown(one: Proposal, visibility: Optional[Visibility], mine: tuple[str, ...
     return not jobs or any(visibility.sees_then(job.name, job) for job in jobs)
 
 
-def _is_told(one: EndedProposal, visibility: Optional[Visibility], mine: tuple[str, ...]) -> bool:
+def _is_told(one: KeptEnding, visibility: Optional[Visibility], mine: tuple[str, ...]) -> bool:
     """The same of one that has ended: of its jobs, those that there are."""
     if visibility is None or not set(one.known_as).isdisjoint(mine):
         return True

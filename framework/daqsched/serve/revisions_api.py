@@ -20,7 +20,7 @@ from daqsched.errors import UserError
 from daqsched.jobfile.conflicts import ensure_named_once
 from daqsched.logbook import between
 from daqsched.protocol import HiddenAnswer, HideRequest, HistoryAnswer, RevisionAnswer, RevisionHead
-from daqsched.redaction import veiled, veiled_source
+from daqsched.redaction import marks, veiled, veiled_source
 from daqsched.serve.daemon import Ask, Daemon
 from daqsched.serve.http import Caller, caller_of, grants_of, route, whose
 from daqsched.serve.planning import Deadline, Planning
@@ -113,9 +113,9 @@ class RevisionRoutes:
         """One guess of a variable's value in a request, as a plan is."""
         body = await body_of(request, HideRequest)
 
-        def work(deadline: Deadline) -> Spec:
+        def work(deadline: Deadline) -> dict[str, dict[str, str]]:
             ensure_named_once(body.spec.jobs)  # each would be a guess
-            return veiled(body.spec, self._key)
+            return {job.name: marks(self._key, job) for job in deadline.each(body.spec.jobs) if job.env}
 
         return HiddenAnswer(await self._planning.do(whose(request), work))
 
