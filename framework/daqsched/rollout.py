@@ -15,7 +15,6 @@ import msgspec
 
 from daqsched.errors import JobError
 from daqsched.hosts import fold
-from daqsched.identity import is_one
 from daqsched.limits import refusal, whole
 from daqsched.plural import plural
 from daqsched.times import clock
@@ -123,18 +122,6 @@ class Rollout(msgspec.Struct):
     def over(self) -> bool:
         """Whether nothing will come of it any more."""
         return self.state in ("done", "aborted", "rolled-back")
-
-
-class KeptRollout(Rollout):
-    """The same as the store keeps it; its batches are kept beside it, once."""
-
-    #: As of `task.Borrow`, of who asked for it and of who paused it; not told to people.
-    known_as: tuple[str, ...] = ()
-    pauser_known_as: tuple[str, ...] = ()
-
-    def told(self) -> Rollout:
-        """A copy for people."""
-        return Rollout(**{name: getattr(self, name) for name in Rollout.__struct_fields__})
 
 
 class RolloutOutcome(msgspec.Struct, frozen=True):
@@ -280,13 +267,6 @@ def whose(rollout: Rollout) -> str:
         return f"{head} ({rollout.state}, batch {rollout.at + 1} of {rollout.batches})"
     where = _how_far(rollout.at + 1, rollout.batches, rollout.reached, rollout.instances)
     return f"{head}, paused {where}, {rollout.why}"
-
-
-def holds_for_another(rollout: KeptRollout, user: str, known_as: Collection[str]) -> bool:
-    """Whether it is paused, and it or the pause is somebody else's."""
-    its, pauser = (rollout.user, rollout.known_as), (rollout.paused_by, rollout.pauser_known_as)
-    mine = all(is_one(*one, user, known_as) for one in (its, pauser) if one[0])
-    return rollout.state == "paused" and not mine
 
 
 def called(rollout: Rollout) -> str:

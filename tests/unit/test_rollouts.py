@@ -30,7 +30,6 @@ from daqsched.rollout import (
     Strategy,
     batches_words,
     check,
-    holds_for_another,
     limit_words,
     parse_batches,
     words,
@@ -337,7 +336,7 @@ def test_a_message_is_not_taken_for_who_paused_a_rollout_or_why(message: str) ->
     for name, another in (("alice", False), ("bob", True), ("alice", False)):
         world.say(events.RolloutSteered("pause", name, message))
         assert (rollout.paused_by, rollout.cause, rollout.as_asked) == (name, "", False)
-        assert rollout.user == "alice" and holds_for_another(rollout, "alice", ("unix:alice",)) == another
+        assert rollout.user == "alice" and rollout.holds_for_another("alice", ("unix:alice",)) == another
         assert rollout.why == f"by {name}{': ' + message if message else ''}"
     world.say(events.RolloutSteered("abort", "bob"))
     assert rollout.why == "by bob" and rollout.state == "aborted"

@@ -21,7 +21,7 @@ from daqsched.errors import PreconditionFailed, Refused, UserError
 from daqsched.limits import some
 from daqsched.merge import Merged, change_of
 from daqsched.nearest import nearest
-from daqsched.rollout import Strategy, holds_for_another, in_the_way, whose
+from daqsched.rollout import Strategy, in_the_way, whose
 from daqsched.saved_choices import current
 from daqsched.spec import EMPTY, FORWARDER, JobSpec, Spec
 
@@ -123,7 +123,7 @@ def outcome(farm: Farm, event: events.JobsApplied, known_as: Collection[str]) ->
             raise Refused(why_not)
     ends = (
         f"this ends {whose(rollout)}"
-        if takes_over and rollout is not None and holds_for_another(rollout, event.user, known_as)
+        if takes_over and rollout is not None and rollout.holds_for_another(event.user, known_as)
         else ""
     )
     confirm_ends(farm, event.stops, *endings(farm, merged, way), ends)

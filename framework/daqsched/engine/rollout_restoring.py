@@ -9,11 +9,10 @@ import msgspec
 from daqsched.engine.commands import Revision
 from daqsched.engine.farm import Farm
 from daqsched.engine.instance import Key
-from daqsched.engine.rollout_state import Before
+from daqsched.engine.rollout_state import Before, KeptRollout
 from daqsched.errors import UserError
 from daqsched.limits import brief, refusal
 from daqsched.rollout import (
-    KeptRollout,
     RolloutOutcome,
     check,
 )

@@ -1,14 +1,32 @@
-"""What the engine keeps of the rollout that is under way: the saved `Rollout`, and what follows from it."""
+"""What the engine keeps of the rollout that is under way: the saved `KeptRollout`, and what follows from it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Optional
 
 import msgspec
 
 from daqsched.engine.instance import Key
-from daqsched.rollout import KeptRollout
+from daqsched.identity import is_one
+from daqsched.rollout import Rollout
+
+
+class KeptRollout(Rollout):
+    """The same as the store keeps it; its batches are kept beside it, once."""
+
+    #: As of `task.Borrow`, of who asked for it and of who paused it; not told to people.
+    known_as: tuple[str, ...] = ()
+    pauser_known_as: tuple[str, ...] = ()
+
+    def told(self) -> Rollout:
+        """A copy for people."""
+        return Rollout(**{name: getattr(self, name) for name in Rollout.__struct_fields__})
+
+    def holds_for_another(self, user: str, known_as: Collection[str]) -> bool:
+        """Whether it is paused, and it or the pause is somebody else's."""
+        both = (self.user, self.known_as), (self.paused_by, self.pauser_known_as)
+        return self.state == "paused" and not all(is_one(*one, user, known_as) for one in both if one[0])
 
 
 class Before(msgspec.Struct, frozen=True):

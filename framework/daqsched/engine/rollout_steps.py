@@ -15,7 +15,7 @@ from daqsched.engine.confirming import first
 from daqsched.engine.farm import MOST_OUTCOMES, Farm
 from daqsched.engine.instance import Instance, Key
 from daqsched.engine.reasons import not_ready
-from daqsched.engine.rollout_state import Before
+from daqsched.engine.rollout_state import Before, KeptRollout
 from daqsched.errors import UserError
 from daqsched.merge import Desired, Merged, assembled, change_of
 from daqsched.plural import plural
@@ -23,7 +23,6 @@ from daqsched.rollout import (
     MOST_FAILURES,
     MOST_UNREACHED,
     Failure,
-    KeptRollout,
     RolloutOutcome,
     State,
     Strategy,
