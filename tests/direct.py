@@ -176,6 +176,7 @@ class Direct:
     ) -> None:
         self.daemon = AtOnce()
         self.api = Api(self.daemon, lambda spec: spec, "http://es:9200", index, agents=agents, account=account)
+        self.api.guesses.clock = itertools.count(0.0, 1e6).__next__  # each request is at another time
         self._rights, self._reading = rights, Planning("reading", 2)
         self._accounts = Accounts(lambda uid: "nobody", lambda uid: ())
 

@@ -158,6 +158,7 @@ _ALL = (
         "would be `refused`",
         protocol.PlanRequest,
         Plan,
+        "too-often",
     ),
     _ask(
         "/plan/hidden",
@@ -165,6 +166,7 @@ _ALL = (
         "the `marks` that stand in `/revisions` for the values of `env` of a spec, to be compared with what is hidden there",
         protocol.HideRequest,
         protocol.HiddenAnswer,
+        "too-often",
     ),
     _change(
         "/preflight",
@@ -180,7 +182,7 @@ _ALL = (
         "change it; the plan and the revision in force",
         protocol.ApplyRequest,
         protocol.Applied,
-        codes=("not-confirmed", "changed"),
+        codes=("not-confirmed", "changed", "too-often"),
     ),
     _get(
         "/choices",
@@ -359,6 +361,7 @@ _ALL = (
         "what an apply would be asked for, by whoever may not: it waits for somebody who may",
         protocol.ProposeRequest,
         protocol.ProposalAnswer,
+        codes=("too-often",),
     ),
     _get(
         "/proposals",

@@ -96,7 +96,12 @@ CODES: Mapping[str, ProblemCode] = {
     "key-reused": ProblemCode(
         422, 2, "another request had this `Idempotency-Key`", "give each request a key of its own"
     ),
-    "too-often": ProblemCode(429, 5, "too many wrong passwords", "wait for as long as `Retry-After` says"),
+    "too-often": ProblemCode(
+        429,
+        5,
+        "too many wrong passwords, or files with values that are hidden from whoever asks",
+        "wait for as long as `Retry-After` says",
+    ),
     "too-many-searches": ProblemCode(
         429, 3, "so many searches of the caller's are under way already", "ask again after `Retry-After`", 2
     ),

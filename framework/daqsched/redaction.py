@@ -41,6 +41,11 @@ def marks(key: bytes, job: JobSpec) -> dict[str, str]:
     return {name: mark(key, job.name, name, value) for name, value in job.env.items()}
 
 
+def says_values(spec: Spec) -> bool:
+    """Whether there are values of environment variables in it, and not marks alone."""
+    return any(not _MARK.match(value) for job in (*spec.jobs, *spec.variants) for value in job.env.values())
+
+
 def veiled(spec: Spec, key: bytes, told: Callable[[JobSpec], bool] = lambda job: False) -> Spec:
     """The same without the values of the file's variables (``--set``) and of environment variables, but of those ``told``."""
     jobs, variants = _veiled(spec.jobs, key, told), _veiled(spec.variants, key, told)

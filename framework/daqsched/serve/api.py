@@ -24,6 +24,7 @@ from daqsched.serve.choices_api import ChoiceRoutes
 from daqsched.serve.console_api import ConsoleRoutes
 from daqsched.serve.control_api import ControlRoutes
 from daqsched.serve.daemon import Daemon
+from daqsched.serve.guess_pace import GuessPace
 from daqsched.serve.http import (
     Caller,
     caller_of,
@@ -88,8 +89,9 @@ class Api:
         self._may_see = may_see
         self.looks = QueryRoutes(daemon, self._ask, choosing, news, leader)
         plans = Plans(self._ask, complete, planning, agents)
-        revisions = RevisionRoutes(daemon, self._ask, planning, may_see)
-        changes = ChangeRoutes(daemon, self._ask, planning, plans, news.newer)
+        self.guesses = GuessPace(may_see)
+        revisions = RevisionRoutes(daemon, self._ask, planning, may_see, self.guesses)
+        changes = ChangeRoutes(daemon, self._ask, planning, plans, news.newer, self.guesses)
         self._sandboxes = SandboxRoutes(self._ask, agents)
         self.terminals = SharedTerminals(daemon, self._ask)
         self.searches = Searches(account)

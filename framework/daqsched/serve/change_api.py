@@ -25,6 +25,7 @@ from daqsched.protocol import Applied, ApplyRequest, PlanRequest, RollbackReques
 from daqsched.saved_choices import SavedChoices, of_revision
 from daqsched.serve.control_api import with_control
 from daqsched.serve.daemon import Ask, Daemon
+from daqsched.serve.guess_pace import GuessPace
 from daqsched.serve.http import grants_of, route, user_of, whose
 from daqsched.serve.idempotency import terms_of
 from daqsched.serve.looking import Looking, Newer
@@ -55,9 +56,11 @@ class _Then(NamedTuple):
 class ChangeRoutes:
     """Routes; ``ask`` puts a question to the engine, ``newer`` waits for another version of it."""
 
-    def __init__(self, daemon: Daemon, ask: Ask, planning: Planning, plans: Plans, newer: Newer) -> None:
+    def __init__(
+        self, daemon: Daemon, ask: Ask, planning: Planning, plans: Plans, newer: Newer, guesses: GuessPace
+    ) -> None:
         self._daemon, self._ask, self._planning = daemon, ask, planning
-        self._plans = plans
+        self._plans, self.guesses = plans, guesses
         self._looking = Looking(daemon, ask, newer)
         self._turns = Turns(1)
 
@@ -72,6 +75,7 @@ class ChangeRoutes:
 
     async def plan(self, request: Request) -> Plan:
         body = await body_of(request, PlanRequest)
+        self.guesses.guess(request, body.spec)
         check_way(body.strategy)
         await ensure_means(request, self._ask, self._planning, body.spec, body.only)
         body.spec = await asked_of(request, self._ask, body.spec)
@@ -88,6 +92,7 @@ class ChangeRoutes:
 
     async def apply(self, request: Request) -> Applied:
         body = await body_of(request, ApplyRequest)
+        self.guesses.guess(request, body.spec)
         check_way(body.strategy)
         async with self.turn(request):
             await ensure_means(request, self._ask, self._planning, body.spec, body.only)
@@ -105,7 +110,9 @@ class ChangeRoutes:
                 take=tuple(body.take),
             )
             event = msgspec.structs.replace(event, choices=_sent(body.choices, body.spec, event.scope))
-            return await self.carried_out(request, event, body.no_look, sent=event.choices)
+            applied = await self.carried_out(request, event, body.no_look, sent=event.choices)
+            self.guesses.did(request, body.spec)
+            return applied
 
     async def _ensure_part(self, request: Request, body: Union[PlanRequest, ApplyRequest]) -> None:
         """As the engine does, by what whoever asks may see of the farm: a part of which that is nothing is not there."""

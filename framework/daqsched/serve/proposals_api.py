@@ -71,6 +71,7 @@ class ProposalRoutes:
     async def propose(self, request: Request) -> ProposalAnswer:
         body = await body_of(request, ProposeRequest)
         permit_some(request, "propose")
+        self._changes.guesses.guess(request, body.spec)
         check_way(body.strategy)
         await ensure_means(request, self._ask, self._planning, body.spec, body.only)
         body.spec = await asked_of(request, self._ask, body.spec)

@@ -22,6 +22,7 @@ from daqsched.logbook import between
 from daqsched.protocol import HiddenAnswer, HideRequest, HistoryAnswer, RevisionAnswer, RevisionHead
 from daqsched.redaction import marks, veiled, veiled_source
 from daqsched.serve.daemon import Ask, Daemon
+from daqsched.serve.guess_pace import GuessPace
 from daqsched.serve.http import Caller, caller_of, grants_of, route, whose
 from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.request_body import body_of, count_of, part_of, which_of
@@ -39,8 +40,11 @@ MOST_COMPARED = 50
 class RevisionRoutes:
     """Routes; ``ask`` puts a question to the engine, ``may_see`` says who is shown secrets."""
 
-    def __init__(self, daemon: Daemon, ask: Ask, planning: Planning, may_see: Callable[[Caller], bool]) -> None:
+    def __init__(
+        self, daemon: Daemon, ask: Ask, planning: Planning, may_see: Callable[[Caller], bool], guesses: GuessPace
+    ) -> None:
         self._daemon, self._ask, self._planning, self._may_see = daemon, ask, planning, may_see
+        self._guesses = guesses
 
     @property
     def routes(self) -> list[Route]:
@@ -112,6 +116,7 @@ class RevisionRoutes:
     async def hidden(self, request: Request) -> HiddenAnswer:
         """One guess of a variable's value in a request, as a plan is."""
         body = await body_of(request, HideRequest)
+        self._guesses.guess(request, body.spec)
 
         def work(deadline: Deadline) -> dict[str, dict[str, str]]:
             ensure_named_once(body.spec.jobs)  # each would be a guess
