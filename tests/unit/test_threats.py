@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: By a word of each.
 THREATS = (
-    "XSS", "sandbox", "CSRF", "rebinding", "Clickjacking", "Forged", "replayed", "A right too many", "past of a job", "asked out",
+    "XSS", "sandbox", "CSRF", "rebinding", "Clickjacking", "Forged", "replayed", "A right too many", "past of a job",
+    "name of a token", "asked out",
     "owner or account",
     "Secrets", "Lines", "Elasticsearch", "Streams", "Large requests", "Guessing", "stolen", "out of date", "guard", "path",
     "Packages",
