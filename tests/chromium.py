@@ -20,6 +20,9 @@ from waiting import until
 #: How long the browser may take for one answer.
 ANSWER_S = 60.0
 
+#: The first that there is. The shell is all that shows a page, without what makes a browser of it: half the work.
+PROGRAMS = ("chromium-headless-shell", "chromium")
+
 _OPTIONS = (
     "--headless",
     "--remote-debugging-pipe",
@@ -55,8 +58,8 @@ class Browser:
     """One browser with a folder of its own."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        chromium = shutil.which("chromium")
-        assert chromium, "there is no chromium: scripts/setup --tests"
+        chromium = next(filter(None, map(shutil.which, PROGRAMS)), None)
+        assert chromium, "there is no chromium-headless-shell: scripts/setup --tests"
         told, self._write = os.pipe()
         self._read, tells = os.pipe()
         # where it looks for them: 3 and 4. First out of their way, as one of ours may be called so
