@@ -591,7 +591,12 @@ class World:
         instances = self.engine.instances.values()
         for one in [one for one in instances if str(one) in killed and one.ending]:
             for other in instances:
-                if one.name in other.after and other.ending and not other.lost and other.record.task is not None:
+                if (
+                    other.ending
+                    and one.name in self.engine.ends.after[other.key]
+                    and not other.lost
+                    and other.record.task is not None
+                ):
                     here = one.host == other.host or (one.name, other.host) not in self.engine.instances
                     assert not here or self.now - one.ending >= LONGEST_S, f"{one} is told to end before {other}"
 

@@ -28,7 +28,6 @@ class Instance:
     """One job on one host."""
 
     __slots__ = (
-        "after",
         "aside",
         "awaited",
         "digest",
@@ -59,8 +58,6 @@ class Instance:
         self.ending = 0.0
         #: What its executor is told until it confirms that; None: nothing, as of most, which are as many as tasks.
         self.reminders: Optional[Reminders] = None
-        #: The jobs that it came after when that was said.
-        self.after: tuple[str, ...] = ()
         #: Whether it is desired and its host is set aside, for all but the forwarder and what is run by hand.
         self.aside = False
         #: Its state as people see it, after the last step (`engine.shown`); empty: no step has looked yet.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from daqsched.engine.instance import Instance
+from daqsched.engine.instance import Instance, Key
 
 #: So long an end waits for others at most.
 LONGEST_S = 300.0
@@ -23,18 +23,19 @@ class StopOrder:
     def __init__(self) -> None:
         #: job -> host -> instance.
         self._ending: dict[str, dict[str, Instance]] = {}
+        #: The jobs that each of these came after when that was said, by its key: it may have no job since.
+        self.after: dict[Key, tuple[str, ...]] = {}
         #: job -> the jobs that come after it, of all that ever had to end.
         self._later: dict[str, set[str]] = {}
         #: To be looked at in this step.
-        self._now: dict[tuple[str, str], Instance] = {}
+        self._now: dict[Key, Instance] = {}
 
     def begin(self, instance: Instance, now: float) -> None:
         """Its task is to end."""
         instance.ending = now or RESTORED
-        if instance.job is not None:
-            instance.after = instance.job.after
+        after = self.after[instance.key] = instance.job.after if instance.job is not None else ()
         self._ending.setdefault(instance.name, {})[instance.host] = instance
-        for name in instance.after:
+        for name in after:
             self._later.setdefault(name, set()).add(instance.name)
         self._now[instance.key] = instance
 
@@ -42,23 +43,23 @@ class StopOrder:
         """It has no task any more, or nobody can say: those that waited for it are looked at again."""
         if not instance.ending:
             return
+        self._free(instance)
         if instance.record.task is None:
             self._take_out(instance)
-        self._free(instance)
 
     def cancel(self, instance: Instance) -> None:
         """It may live after all; it was not told to end."""
-        self._take_out(instance)
         self._free(instance)
+        self._take_out(instance)
 
     def changed(self, instance: Instance) -> None:
         """It has another job: what it does not come after any more waits no longer for its end."""
         if not instance.ending or instance.job is None:
             return
-        now = instance.job.after
-        if not set(instance.after) <= set(now):
+        before, now = self.after[instance.key], instance.job.after
+        if not set(before) <= set(now):
             self._free(instance)
-            instance.after = tuple(name for name in instance.after if name in now)
+            self.after[instance.key] = tuple(name for name in before if name in now)
 
     def _take_out(self, instance: Instance) -> None:
         hosts = self._ending[instance.name]
@@ -66,10 +67,11 @@ class StopOrder:
         if not hosts:
             del self._ending[instance.name]
         instance.ending = 0.0
+        del self.after[instance.key]
         self._now.pop(instance.key, None)
 
     def _free(self, instance: Instance) -> None:
-        for name in instance.after:
+        for name in self.after[instance.key]:
             others = self._ending.get(name, {})
             for other in [others[instance.host]] if instance.host in others else list(others.values()):
                 if not other.task.killed:
@@ -94,15 +96,14 @@ class StopOrder:
         for name in sorted(self._later.get(instance.name, ())):
             others = self._ending.get(name, {})
             there = others.get(instance.host)
-            if there is not None and _waits(there, instance.name):
+            if there is not None and self._waits(there, instance.name):
                 return str(there)
             mine, desired = self._ending[instance.name], hosts_of.get(instance.name, {})
             for host, other in others.items():
-                if host not in mine and host not in desired and _waits(other, instance.name):
+                if host not in mine and host not in desired and self._waits(other, instance.name):
                     return str(other)
         return ""
 
-
-def _waits(other: Instance, job: str) -> bool:
-    """Whether its end is waited for by this job: of those that were dependents at an end before, some are no more."""
-    return job in other.after and not other.lost
+    def _waits(self, other: Instance, job: str) -> bool:
+        """Whether its end is waited for by this job: of those that were dependents at an end before, some are no more."""
+        return job in self.after[other.key] and not other.lost
