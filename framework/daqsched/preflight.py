@@ -144,7 +144,7 @@ class PreflightFindings(msgspec.Struct, frozen=True):
 class HostQuery:
     """One host of one preflight: asked, launched, then found (it answered) or lost (it will not)."""
 
-    __slots__ = ("agent_id", "found", "host", "questions", "reason", "state", "task_id", "tries")
+    __slots__ = ("agent_id", "found", "host", "questions", "reason", "starts_nothing", "state", "task_id", "tries")
 
     def __init__(self, host: str, asked: tuple[Question, ...]) -> None:
         self.host, self.questions = host, asked
@@ -154,6 +154,8 @@ class HostQuery:
         #: Why the last offer was not enough, or why no answer will come.
         self.reason = ""
         self.found: Mapping[str, str] = {}
+        #: It took the survey, which did not come to an end: neither would a program be started there.
+        self.starts_nothing = False
 
     @property
     def over(self) -> bool:
@@ -174,7 +176,8 @@ class HostQuery:
 
 
 class Preflight:
-    """Asked by ``user`` at ``began``; at ``until`` whoever has not answered counts as silent."""
+    """Asked by ``user`` at ``began``; at ``until`` whoever has not answered counts as silent, and ``grace_s`` later who was sent a
+    survey."""
 
     def __init__(
         self,
@@ -184,8 +187,10 @@ class Preflight:
         asked: Mapping[str, tuple[Question, ...]],
         not_asked: dict[str, str],
         known_as: tuple[str, ...] = (),
+        grace_s: float = 0.0,
     ) -> None:
         self.user, self.began, self.until, self.not_asked = user, began, until, not_asked
+        self.grace_s = grace_s
         #: All that rules call who asked.
         self.known_as = known_as
         self.asks = {host: HostQuery(host, what) for host, what in asked.items()}
@@ -194,6 +199,12 @@ class Preflight:
     def over(self) -> bool:
         """Whether all have answered, or never will."""
         return all(ask.over for ask in self.asks.values())
+
+    @property
+    def due(self) -> float:
+        """When somebody counts as silent next."""
+        waits = any(not ask.over and ask.state != "launched" for ask in self.asks.values())
+        return self.until if waits else self.until + self.grace_s
 
     @property
     def about(self) -> frozenset[tuple[str, str]]:

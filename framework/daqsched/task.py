@@ -163,6 +163,8 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     task: Optional[Task] = None
     #: Ends in a row that nobody asked for.
     failures: int = 0
+    #: How many of these befell the program, with its executor or its host: it is not given up for them.
+    befallen: int = 0
     #: How often the program was started in the launches before that of `task`, or before the next one, since a person or an apply
     #: last started it. Negative: somebody has its executor start it anew, and what that counts up to there does not count here.
     starts_before: int = 0
@@ -206,6 +208,16 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     unread: str = ""
     #: For a job that runs wherever its attributes are: those of this machine at its last offer. None: the job file names it.
     attributes: Optional[Mapping[str, tuple[str, ...]]] = None
+
+    @property
+    def own_failures(self) -> int:
+        """Those of `failures` that the program is to blame for."""
+        return self.failures - self.befallen
+
+    def forget_failures(self) -> None:
+        """What ends next is the first in a row, and nothing is waited for."""
+        self.failures = self.befallen = 0
+        self.due = 0.0
 
     @property
     def restarts(self) -> int:

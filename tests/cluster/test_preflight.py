@@ -209,6 +209,20 @@ def test_a_mount_that_hangs_on_one_host(farm: Farm, cvmfs: Path) -> None:
         mount.end()
 
 
+def test_nothing_ends_for_a_version_on_a_mount_that_hangs(farm: Farm, cvmfs: Path) -> None:
+    """Where all mounts hang, all of the farm would go down, and nothing could start."""
+    farm.apply(readout(cvmfs, "release-08", "hlt02"))
+    pids = {name: row["pid"] for name, row in farm.rows().items()}
+    mount = HangingMount(cvmfs / "hlt02" / "release-09", killable=False)
+    try:
+        done = farm.apply(readout(cvmfs, "release-09", "hlt02"), check=False)
+    finally:
+        mount.end()
+    assert done.returncode == 5 and "not applied, nothing was ended" in done.stderr
+    assert f"{mount.path}/readout does not answer within 5.0 s (cvmfs hangs?)" in done.stderr
+    assert {name: row["pid"] for name, row in farm.rows().items()} == pids
+
+
 def test_an_agent_that_is_down_is_told(farm: Farm, cvmfs: Path, agents: Cluster) -> None:
     """When the time is over, with the reason; the others have answered, and offers are suppressed again."""
     agents.kill("hlt03")

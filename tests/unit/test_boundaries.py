@@ -34,7 +34,8 @@ PURE = {
     " hold_steps incidents instance invariants job_owners leases logbook_steps machine match namesake_steps namesakes offers"
     " operator_commands permission preflight_state preflight_steps proposal_steps reasons reconciling"
     " reconciling_state repeats resources restoring rollout_requests rollout_restoring rollout_state"
-    " rollout_steps shown start_order starts stop_order superseded tasks time_format time_steps transitions verdict",
+    " rollout_steps shown start_order starts stop_order superseded tasks time_format time_steps transitions"
+    " unasked_ends verdict",
     FRAMEWORK
     / "jobfile": "__init__ check_rules checks caught_errors conflicts convert differences job parts rules variables",
     FRAMEWORK / "logs": "__init__ answers count grep file_tails future_lines intervals kibana lines permitted query"

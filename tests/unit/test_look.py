@@ -127,6 +127,17 @@ def test_where_none_can_it_is_refused_with_the_reason() -> None:
     assert "--no-look" in found.refusal()
 
 
+def test_a_host_that_took_the_survey_and_gives_no_answer_is_one_that_can_not() -> None:
+    """Its mounts hang, or its executor can't be started: what is ended there would not come back."""
+    hangs = answered("hlt2", None)
+    hangs.state, hangs.reason, hangs.starts_nothing = "lost", "hlt2 was asked and has not answered", True
+    found = looked([hangs], why)
+    assert found.decided and "readout r2 on hlt2: hlt2 was asked and has not answered" in found.refusal()
+    assert looked([hangs, answered("hlt1", "")], why) == Looked(
+        {}, ("readout r2 can't start on hlt2: hlt2 was asked and has not answered",), True
+    )
+
+
 def test_where_nobody_answers_it_goes_on() -> None:
     """And says so."""
     silent = answered("hlt2", None)

@@ -205,6 +205,26 @@ def test_a_survey_that_does_not_answer_in_time_is_ended() -> None:
     assert world.seen().counts == {"silent": 1}
 
 
+def test_who_was_sent_a_survey_has_longer_to_answer_than_who_was_not() -> None:
+    """A mount that hangs is told of after a while, by an executor that is there; nobody waits so long for a host that is not."""
+    world = Asked(("hlt01", "hlt02"))
+    world.register()
+    world.say(events.PreflightAsked("p", "me", asked(job(hosts="hlt[01-02]")), 3.0, grace_s=7.0))
+    world.machines = {"hlt01": {}}
+    world.offers()
+    began = world.engine.preflights.made["p"].began
+    ask = world.engine.preflights.made["p"].asks
+    assert (ask["hlt01"].state, ask["hlt02"].state) == ("launched", "asked")
+    assert world.engine.next_tick(world.now) <= began + 3.0
+    world.now = began + 3.0
+    assert not of(world.say(events.Ticked()), commands.Kill)
+    assert (ask["hlt01"].state, ask["hlt02"].state, ask["hlt02"].starts_nothing) == ("launched", "lost", False)
+    assert world.now < world.engine.next_tick(world.now), "nobody looks without a rest"
+    world.now = began + 10.0
+    assert of(world.say(events.Ticked()), commands.Kill)
+    assert ask["hlt01"].starts_nothing and world.engine.preflights.made["p"].over
+
+
 @pytest.mark.parametrize(
     ("state", "more", "words"),
     [

@@ -12,7 +12,7 @@ import story
 from builders import World, job
 from daqsched.engine import events
 from daqsched.engine.incidents import MOST, QUIET_S, Incidents
-from daqsched.engine.tasks import GONE, MEMORY
+from daqsched.engine.unasked_ends import GONE, MEMORY
 from daqsched.protocol import IncidentsAnswer
 from daqsched.rollout import Strategy
 from daqsched.spec import FORWARDER, Spec
@@ -132,7 +132,7 @@ def not_started(world: World) -> None:
         (ended_by("REASON_CONTAINER_LAUNCH_FAILED"), "could not be started", False),
         (ended_by(MEMORY), "out of memory", False),
         (ended_by(MEMORY, Report("running", 7)), "out of memory", False),
-        (ended_by("REASON_EXECUTOR_TERMINATED", Report("running", 7)), "its executor has ended", False),
+        (ended_by("REASON_EXECUTOR_TERMINATED", Report("running", 7)), "its executor ended", False),
     ],
 )
 @pytest.mark.parametrize("restart", [False, True])

@@ -32,7 +32,7 @@ _FOREVER = 1e12
 @slotted
 @dataclass(frozen=True)
 class Exit:
-    """How a run of the program ended. Exactly one of ``code`` and ``signal`` is set."""
+    """How a run of the program ended. Of ``code`` and ``signal`` one is set; where nobody saw it end neither is, and ``why``."""
 
     at: float
     ran_s: float
@@ -76,6 +76,8 @@ class Exit:
         return f"{self._end()}; {self.left} process{'es' if self.left > 1 else ''} it left behind killed{hint}"
 
     def _end(self) -> str:
+        if self.code is None and self.signal is None:
+            return f"{self.why or 'ended'} after {duration(self.ran_s)}"
         why = f"{self.why}: " if self.why else ""
         how = f"exit code {self.code}" if self.signal is None else f"killed by {self.signal}"
         end = f"{why}{how}{' (core dumped)' if self.core else ''} after {duration(self.ran_s)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daqsched.engine import choice_steps, events
 from daqsched.engine.farm import TIME, Farm
+from daqsched.engine.unasked_ends import culprit
 from daqsched.task import LIVE
 
 
@@ -53,8 +54,11 @@ _OTHERS: dict[type, str] = {
 def _of_report(event: events.TaskReported, farm: Farm) -> str:
     instance = farm.by_task.get(event.task_id)
     if event.state not in LIVE:
-        asked_for = instance is not None and bool(instance.ending)
-        return "its end" if asked_for or event.state == "TASK_FINISHED" else "death"
+        if instance is None or instance.ending or event.state == "TASK_FINISHED":
+            return "its end"
+        return {"program": "death", "executor": "end of its executor", "host": "loss of the host"}[
+            culprit(instance.task, event)
+        ]
     if LIVE[event.state] in ("unreachable", "unknown"):
         return "loss of the host"
     if instance is not None and instance.lost:

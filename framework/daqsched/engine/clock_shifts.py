@@ -71,8 +71,9 @@ def set_back(farm: Farm, by: float) -> None:
 def _set_back(farm: Farm, instance: Instance, by: float) -> None:
     record, task = instance.record, instance.record.task
     instance.ending = earlier(instance.ending, by)
-    if instance.reminders is not None:
-        instance.reminders.hold_due = instance.reminders.rules_due = 0.0
+    if instance.key in farm.reminders:
+        reminders = farm.reminders[instance.key]
+        reminders.hold_due = reminders.rules_due = 0.0
     record.ended_at = earlier(record.ended_at, by)
     if task is not None:
         task.launched, task.since, task.heard = task.launched - by, task.since - by, task.heard - by

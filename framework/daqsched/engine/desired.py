@@ -36,9 +36,9 @@ def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[A
         ruled = instance.job is None or farm.desired.rules_of(instance.job) == farm.desired.rules_of(job)
         record = instance.record
         may_help = not ruled and tries_again(instance.job, job)
-        again = record.done != run or (not record.succeeded and may_help) or may_fail_again(record.failures, job)
+        again = record.done != run or (not record.succeeded and may_help) or may_fail_again(record.own_failures, job)
         if instance.digest != run or may_help:
-            record.failures, record.due = 0, 0.0
+            record.forget_failures()
         if record.borrow is not None:
             return  # what runs by hand is left alone, and gives way when it has ended
         if instance.job is None:  # it comes back before it has ended
@@ -57,8 +57,8 @@ def assign(farm: Farm, job: JobSpec, run: str, host: str, attributes: Optional[A
         farm.cancel_end(instance)
         farm.ends.changed(instance)
         if not ruled:
-            if instance.reminders is not None:
-                instance.reminders.rules_due = 0.0
+            if instance.key in farm.reminders:
+                farm.reminders[instance.key].rules_due = 0.0
             operator_commands.tell_rules(farm, instance, now)
         if again:
             record.done = ""

@@ -338,6 +338,8 @@ class PreflightAsked(msgspec.Struct, frozen=True, tag=True):
     absent: frozenset[str] = frozenset()
     #: As `Control.known_as`, of who asks.
     known_as: tuple[str, ...] = ()
+    #: So much longer for hosts that a survey was sent to by then: one that looks at a mount which hangs says so after a while.
+    grace_s: float = 0.0
 
 
 class OperatorCommanded(msgspec.Struct, frozen=True, tag=True):

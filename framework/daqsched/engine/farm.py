@@ -107,6 +107,7 @@ class Farm(FarmState):
                 del self.holds[next(iter(self.holds))]
             self.out.append(commands.SaveDocument(HOLDS))
         del self.instances[instance.key]
+        self.reminders.pop(instance.key, None)
         self.dirty[instance.key] = None
         self.settle(instance, now)
 

@@ -18,7 +18,7 @@ from daqsched.engine.demand import ByHost, Demand
 from daqsched.engine.desired_spec import DesiredSpec
 from daqsched.engine.durations import MeasuredDurations
 from daqsched.engine.incidents import Incidents
-from daqsched.engine.instance import Instance, Key
+from daqsched.engine.instance import Instance, Key, Reminders
 from daqsched.engine.namesakes import Namesakes
 from daqsched.engine.preflight_state import PreflightState
 from daqsched.engine.reconciling_state import ReconcilingState
@@ -94,6 +94,8 @@ class FarmState:
         self.starts = StartsUnderWay()
         #: Those whose tasks are to end, in order.
         self.ends = StopOrder()
+        #: What executors are told until they confirm it.
+        self.reminders: dict[Key, Reminders] = {}
         #: job -> hosts where it is not (yet) as the spec in force says: behind, or left out.
         self.mixed: dict[str, dict[str, None]] = {}
         self.left_out: dict[Key, None] = {}

@@ -160,7 +160,8 @@ def released(farm: Farm, event: events.Released, now: float) -> Accepted:
         record = instance.record
         if record.task is None or instance.ending or record.hold is not None:
             idle[key] = None
-        was_held, record.hold, record.done, record.failures, record.due = record.hold, None, "", 0, 0.0
+        was_held, record.hold, record.done = record.hold, None, ""
+        record.forget_failures()
         record.unread = ""
         record.regardless = event.anyway and farm.order.predecessor(instance) is not None
         if was_held is not None:
@@ -243,6 +244,7 @@ def _is_free(farm: Farm, hold: Optional[Hold], user: str) -> bool:
 
 def _tell_anew(farm: Farm, instance: Instance, now: float) -> None:
     """It is another order than the one before."""
-    if instance.reminders is not None:
-        instance.reminders.hold_due, instance.reminders.hold_order = 0.0, ""
+    reminders = farm.reminders.get(instance.key)
+    if reminders is not None:
+        reminders.hold_due, reminders.hold_order = 0.0, ""
     operator_commands.tell_hold(farm, instance, now)

@@ -37,7 +37,6 @@ class Instance:
         "part",
         "reason",
         "record",
-        "reminders",
         "shown",
     )
 
@@ -56,8 +55,6 @@ class Instance:
         self.awaited = ""
         #: Since when its task is to end, whether it was told to yet or waits for others (`engine.stop_order`); 0: it may live.
         self.ending = 0.0
-        #: What its executor is told until it confirms that; None: nothing, as of most, which are as many as tasks.
-        self.reminders: Optional[Reminders] = None
         #: Whether it is desired and its host is set aside, for all but the forwarder and what is run by hand.
         self.aside = False
         #: Its state as people see it, after the last step (`engine.shown`); empty: no step has looked yet.

@@ -124,7 +124,8 @@ def borrowed(farm: Farm, event: events.Borrowed, now: float) -> Accepted:
         critical=False,
     )
     instance.record.borrow = Borrow(event.user, now, job, event.known_as)
-    instance.record.done, instance.record.failures, instance.record.due = "", 0, 0.0
+    instance.record.done = ""
+    instance.record.forget_failures()
     instance.job, instance.digest, instance.aside, instance.reason = job, run_digest(job), False, ""
     farm.dirty[instance.key] = None
     farm.settle(instance, now)
@@ -156,7 +157,8 @@ def _end_borrow(farm: Farm, instance: Instance, now: float) -> None:
 def given_back(farm: Farm, instance: Instance, now: float) -> None:
     """What ran by hand has ended: the instance is the job file's again."""
     record = instance.record
-    record.borrow, record.done, record.failures, record.due = None, "", 0, 0.0
+    record.borrow, record.done = None, ""
+    record.forget_failures()
     farm.note(f"{instance}: what ran by hand has ended: {record.last_end or 'it never started'}")
     farm.dirty[instance.key] = None
     job = farm.desired.of(instance.name, instance.host)

@@ -48,7 +48,7 @@ def given(farm: Farm, event: events.OperatorCommanded, now: float) -> Accepted:
             _count_anew(record.task, record, order)
             farm.out.append(commands.Send(record.task.id, record.task.agent_id, order))
         else:
-            record.failures, record.due = 0, 0.0
+            record.forget_failures()
             farm.settle(instance, now)
     what = f"{order.kind} {order.name}".rstrip()
     why = f": {order.message}" if order.message else ""
@@ -98,13 +98,13 @@ def remind(farm: Farm, instance: Instance, report: Optional[Report], now: float)
 def tell_hold(farm: Farm, instance: Instance, now: float) -> None:
     """Tell an executor whether its program is not to be started again when it ends, where it does not know; and look again soon."""
     task, hold = instance.record.task, instance.record.hold
-    reminders = instance.reminders
+    reminders = farm.reminders.get(instance.key)
     if task is None or instance.ending or (reminders is not None and now < reminders.hold_due):
         return
     if (task.report is not None and task.report.held) == instance.spared:
         return
     # no moment is in it: two holds may be of one, and a clock that was set back comes to each again
-    instance.reminders = reminders = reminders or Reminders()
+    reminders = farm.reminders.setdefault(instance.key, Reminders())
     reminders.hold_order = reminders.hold_order or farm.new_id()
     if hold is not None and hold.spares:
         order = OperatorCommand(f"{HOLD}.{reminders.hold_order}", HOLD, hold.user, message=hold.message)
@@ -118,13 +118,13 @@ def tell_hold(farm: Farm, instance: Instance, now: float) -> None:
 
 def tell_rules(farm: Farm, instance: Instance, now: float) -> None:
     """Tell an executor the rules that changed while its program ran; and look again soon."""
-    reminders = instance.reminders
+    reminders = farm.reminders.get(instance.key)
     if reminders is not None and now < reminders.rules_due:
         return
     if not unconfirmed(farm.desired, instance) or instance.job is None:
         return
     task = instance.task
-    instance.reminders = reminders = reminders or Reminders()
+    reminders = farm.reminders.setdefault(instance.key, Reminders())
     reminders.rules_due = now + TOLD_S
     if task.state in ("starting", "running"):
         rules = rules_for(farm.desired, instance)

@@ -21,4 +21,4 @@ class PreflightState:
 
     def due(self) -> float:
         """When the next preflight's time is over."""
-        return min((one.until for one in self.made.values() if not one.over), default=float("inf"))
+        return min((one.due for one in self.made.values() if not one.over), default=float("inf"))

@@ -27,7 +27,7 @@ def asked(farm: Farm, event: events.PreflightAsked, now: float) -> Accepted:
     for name in over[: max(0, len(preflights.made) - KEPT + 1)]:
         del preflights.made[name]
     until = now + event.patience_s
-    made = Preflight(event.user, now, until, event.questions, event.not_asked, event.known_as)
+    made = Preflight(event.user, now, until, event.questions, event.not_asked, event.known_as, event.grace_s)
     preflights.made[event.id] = made
     for ask in made.asks.values():
         if ask.host in event.absent:
@@ -87,26 +87,31 @@ def reported(farm: Farm, event: events.TaskReported) -> bool:
             _settle(farm, ask, "lost", f"{ask.host} gives an answer that is not understood: {error}")
     elif event.by_executor:
         _settle(farm, ask, "lost", f"the survey failed on {ask.host}: {event.message}")
+        ask.starts_nothing = True
     elif event.reason in ("REASON_INVALID_OFFERS", "REASON_TASK_INVALID"):
         return not_launched(farm, event.task_id, event.message)
     else:
         why = event.message or event.reason
         _settle(farm, ask, "lost", f"the survey could not run on {ask.host}: {why} (is daqsched-executor there?)")
+        ask.starts_nothing = event.state == "TASK_FAILED"
     return True
 
 
 def ticked(farm: Farm, now: float) -> None:
     """Whoever has not answered in time will not; what is still out is ended."""
     for name, one in farm.preflights.made.items():
-        if now < one.until or one.over:
+        if now < one.due or one.over:
             continue
         for ask in one.asks.values():
-            if not ask.over:
+            if not ask.over and (ask.state != "launched" or now >= one.until + one.grace_s):
                 reason = why_waiting(farm, ask)
                 if ask.state == "launched":
                     farm.out.append(commands.Kill(ask.task_id, ask.agent_id))
+                    ask.starts_nothing = not ask.reason
                 _settle(farm, ask, "lost", reason)
                 _wait_no_more(farm.preflights, ask.host)
+        if any(not ask.over for ask in one.asks.values()):
+            continue
         silent = [ask.host for ask in one.asks.values() if ask.state == "lost"]
         farm.note(f"preflight {name} ends after {duration(now - one.began)}: no answer from {fold(silent)}")
 

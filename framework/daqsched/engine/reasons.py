@@ -91,13 +91,14 @@ def _why_no_task(farm: Farm, instance: Instance, state: Shown, time_format: Time
     if state == "UNKNOWN":
         why = f"what the state says of it can't be read ({record.unread}), so it may run already"
         return f"{why}; where it does not, `daqsched start {instance}` starts it"
-    failed = f"failed {times(record.failures)}, last: {record.last_end}"
     if state == "FAILED" and record.failures:
+        failed = f"failed {times(record.own_failures)}, last: {record.last_end}"
         return f"{failed}; given up; `daqsched start {instance}` tries again"
     if state in ("FAILED", "FINISHED"):
         return record.last_end
     if state == "BACKOFF":
         away, back = out_of_reach(farm, instance, time_format)
+        failed = f"{'ended' if record.befallen else 'failed'} {times(record.failures)}, last: {record.last_end}"
         return f"{failed}; starts again {f'{back}, as {away}' if away else time_format.at(record.due)}"
     return _why_waiting(farm, instance, time_format)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from daqsched.engine import (
     backoff,
@@ -15,6 +15,7 @@ from daqsched.engine import (
     preflight_steps,
     reconciling,
     rollout_steps,
+    unasked_ends,
 )
 from daqsched.engine.commands import DURATIONS
 from daqsched.engine.desired import unassign
@@ -23,18 +24,8 @@ from daqsched.engine.incidents import no_start
 from daqsched.engine.instance import Instance
 from daqsched.engine.namesakes import GONE_S
 from daqsched.engine.reasons import times
-from daqsched.limits import brief
 from daqsched.task import ENDED, LIVE, Task
-from daqsched_executor.contract import ContractError, Exit, Report, duration
-
-#: Why the agent ended a container.
-MEMORY, GONE = "REASON_CONTAINER_LIMITATION_MEMORY", "REASON_EXECUTOR_TERMINATED"
-
-#: Of an executor that ended without a word, which its agent says.
-SPOKE_NEVER = (
-    "daqsched-executor ended before it spoke: is it at the path of `serve --executor` on this machine, whole, and may the job's "
-    "account read and run it?"
-)
+from daqsched_executor.contract import ContractError, Report, duration
 
 
 def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
@@ -48,6 +39,8 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
         farm.note(f"{instance}: {event.agent_id} says {event.state} of {event.task_id}, which is not its own; ignored")
     elif event.state in LIVE:
         _alive(farm, instance, event, now)
+    elif unasked_ends.comes_better(event):
+        farm.note(f"{instance}: {instance.host} is back, and it has ended; how, its agent says")
     elif event.state in ENDED:
         _ended(farm, instance, event, now)
     else:
@@ -159,7 +152,7 @@ def _note_death(farm: Farm, instance: Instance, before: Optional[Report], report
     """Take note of a death that was not known yet."""
     end = report.last_exit if report is not None else None
     if end is not None and (before is None or before.last_exit is None or before.last_exit.at != end.at):
-        if not end.by_hand:
+        if not end.by_hand and end.why != unasked_ends.WITH_EXECUTOR:
             farm.cause = farm.touched[instance.key] = "death"
         # what its executor started again before this daemon heard of it
         known = before.restarts if before is not None else 0
@@ -177,53 +170,43 @@ def _note_missing(
         farm.note_end(instance, no_start(said, now), now)
 
 
-def _by_others(task: Task, event: events.TaskReported, report: Optional[Report], now: float) -> Optional[Report]:
-    """What the last report would be, had its executor lived to give it: the agent ended it, or it never came."""
-    said = brief(event.message or _words(event))
-    if event.reason == MEMORY:
-        end = Exit(now, _ran_s(task, None, now), signal="SIGKILL", out_of_memory=True, lines=(said,), printed=False)
-    elif task.report is None:
-        end = no_start(said if event.reason != GONE else f"{SPOKE_NEVER} ({said})", now)
-    else:
-        ran_s, why = _ran_s(task, None, now), "its executor has ended"
-        end = Exit(now, ran_s, signal="SIGKILL", why=why, lines=(said,), printed=False)
-    return replace(report or Report("exited"), activity="exited", last_exit=end)
-
-
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
     """Keep what is known of its end, and go on without it."""
     task, record, asked_for, report = instance.task, instance.record, bool(instance.ending), _report(event.data)
-    ran_s, spoke_never = _ran_s(task, report, now), False
-    if not asked_for and not event.by_executor and event.state in ("TASK_FAILED", "TASK_ERROR"):
-        report = _by_others(task, event, task.report, now)
-        spoke_never = event.reason == GONE and task.report is None
+    end = _End(task, unasked_ends.culprit(task, event), unasked_ends.ran_s(task, report, now), asked_for)
+    said = event.message or unasked_ends.words(event)
     if not asked_for:
+        last = unasked_ends.report_of(task, event, now)
+        report = (
+            replace(task.report or last, activity=last.activity, last_exit=last.last_exit)
+            if last is not None
+            else report
+        )
+        said = unasked_ends.sentence(task, event, instance.host, now)
         _note_death(farm, instance, task.report, report, now)
     if task.killed and event.state == "TASK_KILLED" and farm.durations.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(DURATIONS))
     record.ended, record.ended_at = task.id, now
     formers = job_owners.is_formers(farm, instance)  # what it said is nothing to who has the name now
-    record.last_end = (event.message if not formers else "") or _words(event)
-    if spoke_never:
-        record.last_end = f"{SPOKE_NEVER} ({record.last_end})"
+    record.last_end = said if not formers else unasked_ends.words(event)
     task.report = report or task.report
     record.last_report = None if formers else task.report
     record.starts_before = 0 if formers else record.restarts + 1
     farm.forget_task(instance)
-    _follow(farm, instance, event, task, asked_for, ran_s, now)
+    _follow(farm, instance, event, end, now)
 
 
-def _follow(
-    farm: Farm,
-    instance: Instance,
-    event: events.TaskReported,
-    ended: Task,
-    asked_for: bool,
-    ran_s: float,
-    now: float,
-) -> None:
-    """Where that end puts the instance: an end that somebody asked for, where the asking has put it; any other, by the job's
-    policy."""
+class _End(NamedTuple):
+    task: Task
+    culprit: unasked_ends.Culprit
+    #: How long the program ran, seconds.
+    ran_s: float
+    asked_for: bool
+
+
+def _follow(farm: Farm, instance: Instance, event: events.TaskReported, end: _End, now: float) -> None:
+    """Where that end puts the instance: an end that somebody asked for, where the asking has put it; the program's own, where the
+    job's policy says; one that befell it, on its way back."""
     record = instance.record
     if (instance.found or record.leaving) and instance.job is not None and event.state == "TASK_GONE_BY_OPERATOR":
         farm.note(f"{instance}: {instance.host} was taken out of the cluster")
@@ -235,44 +218,48 @@ def _follow(
     elif record.borrow is not None:
         leases.given_back(farm, instance, now)
         return
-    elif asked_for:
-        record.failures, record.due = 0, 0.0
+    elif end.asked_for:
+        record.forget_failures()
         farm.note(f"{instance}: {record.last_end}")
     elif record.hold is not None:
-        record.failures, record.due = 0, 0.0
+        record.forget_failures()
         farm.note(f"{instance}: {record.last_end}; {record.hold}")
-    elif event.state == "TASK_FINISHED" or (event.state == "TASK_FAILED" and instance.job.restart.policy == "never"):
-        record.done, record.succeeded, record.failures = ended.digest, event.state == "TASK_FINISHED", 0
+    elif event.state == "TASK_FINISHED" or (
+        event.state == "TASK_FAILED" and end.culprit == "program" and instance.job.restart.policy == "never"
+    ):
+        record.done, record.succeeded = end.task.digest, event.state == "TASK_FINISHED"
+        record.forget_failures()
         farm.note(f"{instance}: {record.last_end}; not started again")
         if record.leaving:
             unassign(farm, instance, now)
             return
     else:
-        _failed(farm, instance, instance.job.restart.give_up, ran_s, now)
+        _failed(farm, instance, instance.job.restart.give_up, end, now)
     farm.settle(instance, now)
 
 
-def _failed(farm: Farm, instance: Instance, give_up: int, ran_s: float, now: float) -> None:
-    """Nobody asked for that end: another attempt, ever later, or none any more."""
+def _failed(farm: Farm, instance: Instance, give_up: int, end: _End, now: float) -> None:
+    """Nobody asked for that end: another attempt, ever later, or none any more. What befell the program is counted, as a rollout
+    and who looks go by that; it is given up for what it did itself."""
     record = instance.record
     rollout_steps.failed(farm, instance, record.last_end, now)
-    record.failures = 1 if ran_s >= backoff.RESET_S else record.failures + 1
-    if 0 < give_up <= record.failures:
+    if end.ran_s >= backoff.RESET_S:
+        record.forget_failures()
+    record.failures += 1
+    if end.culprit != "program":
+        record.befallen += 1
+    elif 0 < give_up <= record.own_failures:
         record.done, record.succeeded, record.due = instance.digest, False, 0.0
-        farm.note(f"{instance}: {record.last_end}; failed {times(record.failures)}, given up")
+        farm.note(f"{instance}: {record.last_end}; failed {times(record.own_failures)}, given up")
         return
-    wait = backoff.delay_s(record.failures)
+    in_a_row = {
+        "program": record.own_failures,
+        "executor": record.failures,
+        "host": 0,
+    }  # a machine was away long enough
+    wait = backoff.delay_s(in_a_row[end.culprit])
     record.due = now + wait
     farm.note(f"{instance}: {record.last_end}; starts again {f'in {duration(wait)}' if wait else 'now'}")
-
-
-def _ran_s(task: Task, last: Optional[Report], now: float) -> float:
-    """How long the program ran last: a task may be old because its executor tried again and again."""
-    if last is not None and last.last_exit is not None:
-        return min(last.last_exit.ran_s, now - task.launched)  # whatever its executor says
-    if task.report is not None and task.report.activity == "running":
-        return now - task.report.since
-    return now - task.launched
 
 
 def _stranger(farm: Farm, event: events.TaskReported, now: float) -> None:
@@ -301,8 +288,3 @@ def _report(data: bytes) -> Optional[Report]:
         return Report.from_json(data) if data else None
     except ContractError:
         return None  # see `_alive`
-
-
-def _words(event: events.TaskReported) -> str:
-    reason = event.reason.replace("REASON_", "").replace("_", " ").lower()
-    return f"{event.state.replace('TASK_', '').replace('_', ' ').lower()}{' (' + reason + ')' if reason else ''}"

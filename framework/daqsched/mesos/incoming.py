@@ -16,7 +16,6 @@ from daqsched.engine.match import canonical
 from daqsched.engine.resources import Offer
 from daqsched.limits import MESSAGE, TEXT, brief
 from daqsched.mesos.resources import Resource, portions_of, sum_of
-from daqsched.task import ENDED
 
 #: Names and ids: Mesos has none that is longer than a file's name.
 _Word = Annotated[str, msgspec.Meta(max_length=1000)]
@@ -294,11 +293,11 @@ _MESSAGE_MOST = 4 * int(MESSAGE.most)
 
 
 def _message(status: StatusMessage) -> str:
-    """One sentence. For a container over its memory the agent sends thirty lines of statistics behind it; of what ended with a
-    machine that was lost, the master says that the "Unreachable agent re-reregistered" when it is back."""
+    """One sentence. For a container over its memory the agent sends thirty lines of statistics behind it; of what runs on a machine
+    that was lost and is back, the master says that the "Unreachable agent re-reregistered"."""
     message = _cut(status.message, _MESSAGE_MOST)
     if message == "Unreachable agent re-reregistered":
-        return "ended while its agent was away" if status.state in ENDED else ""
+        return ""
     if status.reason != "REASON_CONTAINER_LIMITATION_MEMORY":
         return message
     found = _OVER_MEMORY.match(message)

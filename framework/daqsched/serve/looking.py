@@ -18,6 +18,9 @@ from daqsched.views.look import Looked, looked
 #: So long it takes at most; what has not been heard by then is not waited for.
 LOOK_S = 3.0
 
+#: So much longer where a survey is under way: its executor tells of a path that hangs after `Probe.timeout_s`, 5 s.
+GRACE_S = 7.0
+
 #: Waits until the engine's version is another one, for so many seconds at most.
 Newer = Callable[[int, float], Awaitable[None]]
 
@@ -35,7 +38,7 @@ class Looking:
         ``ensure`` raises, which looks at the engine before anybody is asked."""
         id = secrets.token_hex(4)
         seen: list[tuple[Looked, int]] = []  # nothing, where it was not even asked
-        event = events.PreflightAsked(id, user, asked, LOOK_S)
+        event = events.PreflightAsked(id, user, asked, LOOK_S, grace_s=GRACE_S)
         try:
             await asyncio.wrap_future(
                 self._daemon.request(
@@ -48,7 +51,7 @@ class Looking:
             return (f"whether it could start was not looked at before: {error}",)
         found, version = seen[0]
         while not found.decided:
-            await self._newer(version, LOOK_S)
+            await self._newer(version, LOOK_S + GRACE_S)
             found, version = await self._ask(lambda engine, now: _answer(engine, id))
         if found.bad:
             raise Refused(found.refusal())

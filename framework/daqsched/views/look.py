@@ -87,6 +87,11 @@ def looked(asks: Iterable[HostQuery], why_waiting: Callable[[HostQuery], str]) -
     for ask in asks:
         over &= ask.over
         every |= {_who(name, question.release) for question in ask.questions for name in question.jobs}
+        if ask.starts_nothing:
+            for question in ask.questions:
+                for name in question.jobs:
+                    wrong.setdefault(_who(name, question.release), {})[ask.host] = ask.reason
+            continue
         if ask.state != "found":
             silent.append(f"{ask.host} was not looked at before: {ask.reason if ask.over else why_waiting(ask)}")
             continue

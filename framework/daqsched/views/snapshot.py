@@ -148,5 +148,5 @@ def _had(one: Instance) -> Had:
         None if record.task is None else record.task.ports,
         idle and record.hold is not None and not record.hold.user,
         idle and record.hold is None and bool(record.done) and not record.succeeded,
-        record.failures,
+        record.own_failures,
     )
