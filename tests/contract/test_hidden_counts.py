@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import typing
 from collections.abc import Awaitable, Iterator
 from typing import Any, Callable
 
@@ -18,6 +19,7 @@ from daqsched.control import TakeRequest
 from daqsched.engine import events
 from daqsched.operations import OPERATIONS
 from daqsched.spec import Spec
+from daqsched_executor.contract import Exit, Report
 from hidden_farm import HIDDEN, MINE, Farm
 
 #: Each question as it is put, with what stands in its path; or why it is none of this.
@@ -64,7 +66,21 @@ _ROLLOUT = "a rollout is the farm's: how far it is, and who steers it, is why ot
 _NUMBER = (
     "people call it by its number, which has to be the same one to all of them: numbers go on through the whole farm"
 )
+_ALIKE = "what deaths are alike in is kept once, as of one: that hidden programs died so is seen by what is left out for that"
+_TAKEN = "whoever takes control of the farm takes it from whoever has a part: by name, and not which part"
 TOLD: dict[str, str] = {
+    "/incidents incidents line": _ALIKE,
+    "/incidents incidents revision": _REVISION,
+    "/incidents incidents applied": _ALIKE,
+    "/aside leases": "people who come to a machine have to know that it is set aside, by whom and until when, whosever it is",
+    "/control control before": _TAKEN,
+    "/control control forced": _TAKEN,
+    "/status control before": _TAKEN,
+    "/status control forced": _TAKEN,
+    "/why control before": _TAKEN,
+    "/why control forced": _TAKEN,
+    "/board farm control before": _TAKEN,
+    "/board farm control forced": _TAKEN,
     "/info revision": _REVISION,
     "/status revision": _REVISION,
     "/status digest": _REVISION,
@@ -85,15 +101,70 @@ TOLD: dict[str, str] = {
 }
 
 
-#: What differs from one farm to the next without meaning anything.
-CHANCE = re.compile(rb'(?<="epoch":")[0-9a-f]+|(?<="task_id":")[^"]+')
+#: What differs from one farm to the next without meaning anything; a version that is made of an answer has names of tasks in it.
+CHANCE = re.compile(rb'(?<="epoch":")[0-9a-f]+|(?<="task_id":")[^"]+|(?<="version":)[0-9]{11,}|[0-9.]+ s ago')
+
+
+def dies(farm: Farm, job: str, line: str, state: str = "TASK_RUNNING") -> None:
+    """The job's program, and is started again, or is not."""
+    now = farm.daemon.time
+    said = Report("backoff", restarts=3, last_exit=Exit(now, 1.0, code=3, lines=(line,)), until=now + 99.0).to_json()
+    for task in farm.daemon.edge.launched:
+        if task.startswith(f"{job}@"):
+            agent = f"agent-{task.rpartition('.')[0].partition('@')[2]}"
+            farm.daemon.put(
+                events.TaskReported(task, agent, state, by_executor=True, data=said, uuid=f"{task}-{state}")
+            )
+
+
+#: Numbers that stay 0 on this farm, and why they count nothing hidden; of what a file says (`FILE`) each is its author's.
+_SHOWN = "of an instance, a preflight or a proposal that is shown"
+ZERO: dict[str, str] = {
+    "/board host": "a place in its own lists",
+    "/board job": "a place in its own lists",
+    "/board why": "a place in its own lists",
+    "/board v": "of the table of those who see the same",
+    "/preflight/{id} version": "made of the answer, see the test of who waits",
+    "/progress progress version": "made of the answer, see the test of who waits",
+    "/progress progress lagging": _SHOWN,
+    "/status rows": _SHOWN,
+    "/why lately changes at": _SHOWN,
+    "/proposals ended": _SHOWN,
+    "/board farm as_desired": _SHOWN,
+    "/choices parts": "of what is shown to be set (`Visibility.sees_choices`)",
+    "/revisions/{number} head changes": "empty in this answer",
+    "/revisions/{number} head notes": "empty in this answer",
+    "/revisions/{number} taken": "for whoever sees all",
+    "/history revisions rollout": _ROLLOUT,
+    "/revisions/{number} head rollout": _ROLLOUT,
+    "/rollout rollout": _ROLLOUT,
+    "/note next": "notes are told to everybody",
+    "/status audit_copy": "without numbers, see `uncounted`",
+    "/status standby_copies": "without numbers, see `uncounted`",
+    "/status illegal_transitions": "for whoever may read the daemon's log",
+}
+FILE = {"spec", "plan", "strategy"}
+
+
+async def dead(farm: Farm) -> None:
+    """The hidden program, over and over."""
+    dies(farm, "sc_p", "no beam")
+
+
+async def dead_alike(farm: Farm) -> None:
+    """By what the others die of, too."""
+    dies(farm, "sc_p", "no trigger")
 
 
 async def ends(farm: Farm) -> None:
-    """The hidden program dies."""
-    for task in farm.daemon.edge.launched:
-        if task.startswith("sc_p@"):
-            farm.daemon.put(events.TaskReported(task, "agent-schost", "TASK_FAILED", uuid=f"{task}-end"))
+    """The hidden program, for good."""
+    dies(farm, "sc_p", "no end", "TASK_FAILED")
+
+
+async def set_aside(farm: Farm) -> None:
+    """The host of hidden programs alone."""
+    found = await farm.ask("adm", "POST", "/aside", protocol.AsideRequest(["schost"], 1.9e9, "x", stops=99))
+    assert found.status == 200, found.body
 
 
 async def stopped(farm: Farm) -> None:
@@ -157,7 +228,10 @@ async def controlled(farm: Farm) -> None:
 CHANGES: dict[str, Callable[[Farm], Awaitable[None]]] = {
     one.__name__: one
     for one in (
+        dead,
+        dead_alike,
         ends,
+        set_aside,
         stopped,
         held,
         changed,
@@ -185,9 +259,8 @@ async def own(farm: Farm) -> None:
     ):
         found = await farm.ask("adm", "POST", path, body)
         assert found.status == 200 or b"rollout 1 by bob" in found.body, (path, found.body)
-    for task in farm.daemon.edge.launched:
-        if task.startswith("readout@"):
-            farm.daemon.put(events.TaskReported(task, "agent-hlt01", "TASK_FAILED", uuid=f"{task}-end"))
+    assert (await farm.ask("adm", "POST", "/take", TakeRequest(None, 3600.0, "beam", True))).status == 200
+    dies(farm, "readout", "no trigger")
 
 
 async def answers(farm: Farm, who: str, survey: str) -> dict[str, Any]:
@@ -200,7 +273,7 @@ async def answers(farm: Farm, who: str, survey: str) -> dict[str, Any]:
             )
             answer = await farm.ask(who, "GET", where, query=query)
             assert answer.status < 500, (path, answer.body)
-            told = msgspec.json.decode(CHANCE.sub(b"", answer.body)) if answer.body else None
+            told = msgspec.json.decode(CHANCE.sub(b"0", answer.body)) if answer.body else None
             if isinstance(told, dict):
                 told.pop("now", None)
             found[path] = (answer.status, told)
@@ -305,6 +378,52 @@ def test_who_waits_for_news_is_not_woken_by_what_is_hidden(path: str) -> None:
             assert await asyncio.wait_for(waiting, 10) != seen
 
     asyncio.run(run())
+
+
+def numbers(kind: Any, path: tuple[str, ...], above: tuple[Any, ...] = ()) -> Iterator[str]:
+    """Where an answer of that type has numbers."""
+    if kind in (int, float) and path[-1] != "now":
+        yield " ".join(path)
+    for one in typing.get_args(kind):
+        yield from numbers(one, path, above)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in above:
+        for name, field in typing.get_type_hints(kind).items():
+            if name in kind.__struct_fields__ and name not in FILE:
+                yield from numbers(field, (*path, name), (*above, kind))
+
+
+def counted(path: str, told: Any) -> Iterator[str]:
+    """Where an answer has one that is not 0."""
+    if isinstance(told, dict):
+        for name, value in told.items():
+            yield from counted(f"{path} {name}", value)
+    elif isinstance(told, list):
+        for value in told:
+            yield from counted(path, value)
+    elif isinstance(told, (int, float)) and not isinstance(told, bool) and told:
+        yield path
+
+
+def test_each_number_of_an_answer_is_looked_at() -> None:
+    """Those above compare it, where it is not 0 in one of their answers; of each other one it is said why not."""
+
+    async def run() -> set[str]:
+        found: set[str] = set()
+        for change in CHANGES.values():
+            for path, (_, told) in (await world(change, own, who="alice")).items():
+                found |= set(counted(next(name for name, paths in ASKED.items() if path in paths), told))
+        return found
+
+    found = asyncio.run(run())
+    every = {
+        path
+        for one in OPERATIONS.values()
+        if one.method == "GET" and one.path in ASKED and one.answer is not None
+        for path in numbers(one.answer, (one.path,))
+    }
+    zero = {path for path in every if not any(one == path or one.startswith(f"{path} ") for one in found)}
+    assert len(every) > 100 and not {path for path in zero if not path.startswith(tuple(ZERO))}, sorted(zero)
+    assert not {known for known in ZERO if not any(path.startswith(known) for path in zero)}
 
 
 def test_each_question_is_asked() -> None:

@@ -164,7 +164,7 @@ class Visibility:
         self, incident: Incident, known: Collection[Key], seen: Collection[Key], owned: Mapping[str, Owned]
     ) -> Optional[Incident]:
         """What is shown of it; ``known`` are the farm's instances, ``seen`` those that are shown. Where others died alike, what was
-        printed, how often, and of which version, is not told: of each that is shown there is one death at least."""
+        printed, how often, since when, and of which version, is not told: of each that is shown there is one death at least."""
         both = [(job, host) for job in incident.jobs for host in incident.hosts]
         pairs = {key for key in both if key in seen and self.may_then("see", *key, incident.first, owned)}
         if not pairs:
@@ -176,7 +176,9 @@ class Visibility:
             hosts=[host for host in incident.hosts if host in hosts],
         )
         alone = narrowed == incident and not any(key in known and key not in pairs for key in both)
-        return narrowed if alone else replace(narrowed, line="", count=len(pairs), release="")
+        if alone:
+            return narrowed
+        return replace(narrowed, line="", count=len(pairs), release="", first=narrowed.last, revision=0, applied=0.0)
 
     def story(self, story: Story, owned: Mapping[str, Owned]) -> Story:
         """Without what is told of other instances that are not shown, and of how many they are, and of what was somebody else's."""
