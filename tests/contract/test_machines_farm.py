@@ -155,6 +155,7 @@ def test_what_was_said_is_remembered_from_the_first_machine_on(
     "environ, why",
     [
         ({"DAQCLUSTER_NODES": "1"}, "hlt02 would be forgotten: scripts/vagrant destroy -f hlt02"),
+        ({"DAQCLUSTER_CONTROL2": "1", "DAQCLUSTER_NODES": "3"}, "made without a second .* make vagrant-down first"),
         ({"DAQCLUSTER_NETWORK": "10.253.253.0/24"}, "the machines are in .*/24: make vagrant-down first"),
         ({"VAGRANT_DEFAULT_PROVIDER": "virtualbox"}, "control is a machine of docker's: make vagrant-down first"),
     ],

@@ -7,21 +7,33 @@ umask 022
 export LC_ALL=C
 # this folder lies in what `daqcluster machines parts` made: beside it are wheels, the sources, jobs
 parts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-changes=0 for='' restart=' '
+for=''
+# what was changed, a line each: a file, as a step may stand behind a pipe, in a shell of its own
+changed=$(mktemp)
+trap 'rm -f "$changed"' EXIT
+# whose restart is due, which a run that was cut off leaves to the next; after a boot nobody's is
+due=/run/daqsched-provision
 
 # the head of the script that was called
 usage() { sed -n '2,/^[^#]/ { /^# shellcheck/d; s/^#$//p; s/^# //p }' "$0"; exit 0; }
 
 die() { echo "$(basename "$0"): $*" >&2; exit 1; }
 
+# before a change, so that the restart is due however it ends
+changes() {
+  [ -z "$for" ] || { mkdir -p "$due" && : >"$due/$for"; }
+}
+
 did() {
-  changes=$((changes + 1))
-  restart="$restart$for "
+  changes
+  echo "$*" >>"$changed"
   echo "changed: $*"
 }
 
 # the last word of a run
 finish() {
+  local changes
+  changes=$(wc -l <"$changed")
   case $changes in
     0) echo "unchanged" ;;
     1) echo "changed 1 thing" ;;
@@ -40,6 +52,7 @@ put() {
   if [ -f "$file" ] && [ ! -L "$file" ] && cmp -s "$new" "$file" && [ "$(stat -c '%U:%G %a' "$file")" = "$(stat -c '%U:%G %a' "$new")" ]; then
     rm -f "$new"
   else
+    changes
     mv -fT "$new" "$file"
     did "$file"
   fi
@@ -180,11 +193,12 @@ unit() {
 # running SERVICE...: they are enabled and run, with what their files say now
 running() {
   local service
-  [[ $restart = "  " || $restart = " " ]] || systemctl daemon-reload
+  [ -z "$(ls "$due" 2>/dev/null)" ] || systemctl daemon-reload
   for service in "$@"; do
     systemctl -q is-enabled "$service" 2>/dev/null || { systemctl -q enable "$service"; did "$service is enabled"; }
-    if [[ $restart = *" $service "* ]]; then
+    if [ -e "$due/$service" ]; then
       systemctl restart "$service" || explain "$service"
+      rm -f "$due/$service"
       echo "restarted: $service"
     elif ! systemctl -q is-active "$service"; then
       systemctl start "$service" || explain "$service"
@@ -210,10 +224,23 @@ answers() {
   done
 }
 
+# same_ensemble DATA CONF HOST...: a ZooKeeper that has a state stays one of the servers that it was one of. Of others, which are
+# empty, more may be up first: they elect one of themselves, and this one gives up what it has.
+same_ensemble() {
+  local data=$1 conf=$2 was desired=''
+  shift 2
+  [ -d "$data/version-2" ] && [ -f "$conf" ] || return 0
+  was=$(sed -n 's/^server\.[0-9]*=\([^:]*\):.*/\1/p' "$conf" | xargs)
+  [ $# -lt 2 ] || desired=$*
+  [ "$was" = "$desired" ] || die "the ZooKeeper here has the farm's state and is one of \"${was:-itself alone}\"; as one of" \
+    "\"${desired:-itself alone}\" it could lose it: see \"Another ensemble\" in docs/operate/ha.md"
+}
+
 # zookeeper IP NUMBER HOST...: one server, or one of several; NUMBER counts from 1
 zookeeper() {
   local ip=$1 number=$2 at=0 host
   shift 2
+  same_ensemble /var/lib/zookeeper /etc/zookeeper/zoo.cfg "$@"
   for=zookeeper
   account zookeeper /var/lib/zookeeper
   folder /var/lib/zookeeper zookeeper 750

@@ -276,6 +276,12 @@ def vagrant_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _refuse_others(setting: Mapping[str, Any], before: Mapping[str, Any], machines: Mapping[str, str]) -> None:
     """Raises `ClusterError` where the machines that there are would be forgotten, or could not be what is desired."""
+    if machines and before and before["control2"] != setting["control2"]:
+        made = "with" if before["control2"] else "without"
+        raise ClusterError(
+            f"DAQCLUSTER_CONTROL2={int(setting['control2'])}: the machines were made {made} a second control machine, and the "
+            "farm's state is in the ZooKeeper of these: make vagrant-down first"
+        )
     beyond = [name for name in machines if name not in names(setting)]
     if beyond:
         raise ClusterError(f"{', '.join(beyond)} would be forgotten: scripts/vagrant destroy -f {' '.join(beyond)}")
