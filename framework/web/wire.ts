@@ -239,10 +239,12 @@ export interface Story {
 
 export interface WhyAnswer {
   chosen: number;
+  connected?: boolean;
   control?: InControl[];
   held?: string;
   hint?: string;
   lately?: Story[];
+  master?: string;
   read_only?: string;
   stories: Story[];
   unmatched?: string[];

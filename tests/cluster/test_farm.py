@@ -214,6 +214,8 @@ def test_a_killed_master_comes_back_to_the_same_programs(farm: Farm, cluster: An
     cluster.kill("master")
     until(lambda: not farm.connected(), "the daemon has noticed")
     assert "NO CONNECTION" in farm.run("status").stdout
+    why = farm.run("why", check=False)
+    assert why.returncode == 4 and why.stdout.startswith("NO CONNECTION to the master ")
     cluster.start("master")
     until(lambda: set(farm.states().values()) == {"RUNNING"} and farm.connected(), "all is known to run", 120.0)
     assert {name: farm.pid(name) for name in before} == before

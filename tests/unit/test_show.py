@@ -69,6 +69,13 @@ def test_what_ended_lately_stands_below_what_is_not_well_or_below_that_all_is(
         (WhyAnswer([], 0), ["Nothing is desired yet."]),
         (WhyAnswer([], 1), ["It is as desired."]),
         (WhyAnswer([], 2), ["All 2 are as desired."]),
+        (
+            WhyAnswer([], 2, master="control:5050", connected=False),
+            [
+                "NO CONNECTION to the master control:5050: nothing can be started or stopped; this is how it last was.",
+                "All 2 are as desired, as far as is known.",
+            ],
+        ),
         (WhyAnswer([], 1, lately=[flaky]), ["It is as desired.", *lately]),
         (
             WhyAnswer([Story("evb", "hlt01", "UNREACHABLE", "gone")], 2, lately=[flaky]),
@@ -94,13 +101,13 @@ def test_what_is_alike_on_many_hosts_names_no_command_of_one(capsys: pytest.Capt
         ((None, None, None), ""),
         (
             (4, 1, 3),
-            "3 to start, 4 to stop, 1 to restart, 1 changed without a restart; 2 to restart by the plan: what did not run need "
-            "not end, or it changed after the plan.",
+            "3 to start, 4 to stop, 1 to restart, 1 changed without a restart. The plan said 2 to restart: what did not run "
+            "need not end, or the farm changed in between.",
         ),
         (
             (0, 0, 0),
-            "1 changed without a restart; 3 to start, 4 to stop, 2 to restart by the plan: what did not run need not end, or it "
-            "changed after the plan.",
+            "1 changed without a restart. The plan said 3 to start, 4 to stop, 2 to restart: what did not run need not end, or the "
+            "farm changed in between.",
         ),
     ],
 )

@@ -35,7 +35,8 @@ def why(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
     """Tell why things are not as desired, with the evidence; all that are not, or only some. What runs, and ended within the
     last ten minutes, is told of below them.
 
-    Ends with status 4 where something is not as desired, 0 where all is.
+    Ends with status 4 where something is not as desired, or where nobody can know: no master, or a state that can't be saved. 0
+    where all is well.
     """
     from daqsched.terminal import show_changes
 
@@ -48,7 +49,7 @@ def why(path: Where, select: Sequence[str], most: int, as_json: bool) -> None:
         print_json(answer)
     else:
         canvas().print(show_changes.why_lines(answer, most))
-    if any(one.state not in ("STOPPED", "ASIDE") for one in answer.stories):
+    if not answer.connected or answer.read_only or any(one.state not in ("STOPPED", "ASIDE") for one in answer.stories):
         sys.exit(NotRunning.exit_code)
 
 

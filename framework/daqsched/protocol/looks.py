@@ -105,9 +105,11 @@ class WhyAnswer(msgspec.Struct):
     control: list[InControl] = []
     #: What runs as desired and ended by itself within ten minutes: it may not stay up. With the others at most ``most``.
     lately: list[Story] = []
-    #: As in `StatusAnswer`, both.
+    #: As in `StatusAnswer`, all four.
     unmatched: list[str] = []
     hint: str = ""
+    master: str = ""
+    connected: bool = True
 
     def __post_init__(self) -> None:
         self.read_only = self.held = self.read_only or self.held

@@ -210,7 +210,9 @@ class QueryRoutes:
     async def why(self, request: Request) -> Response:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         async with self._turns.of(whose(request)):
-            known = await self._ask(lambda engine, now: all_keys(engine))
+            known, master, connected = await self._ask(
+                lambda engine, now: (all_keys(engine), engine.master, engine.connected)
+            )
             visibility = await visibility_of(request, self._ask)
             if visibility is not None:
                 known = await asyncio.to_thread(visibility.keys, known)
@@ -229,6 +231,7 @@ class QueryRoutes:
                 await ended.add(await stories_of(self._ask, [one.story for one in found if one.lately], visibility))
             answer = WhyAnswer(told.whole(), len(keys), self._daemon.read_only, lately=ended.whole())
             answer.unmatched, answer.hint = unmatched, meant
+            answer.master, answer.connected = master, connected
             answer.control = (await controls_of(request, self._ask, None, visibility)).control
             return await _encoded(request, answer)
 

@@ -99,7 +99,7 @@ def verdict_line(applied: Applied) -> str:
         return ""
     silent = {"silent": planned["silent"]} if planned.get("silent") else {}
     counts = _counts({what: count for what, count in {**made, **silent}.items() if count}) or "Nothing to start or stop"
-    return f"{counts}; {_counts(others)} by the plan: what did not run need not end, or it changed after the plan."
+    return f"{counts}. The plan said {_counts(others)}: what did not run need not end, or the farm changed in between."
 
 
 def _expected(plan: Plan, asked: str) -> Iterator[RenderableType]:
@@ -168,13 +168,17 @@ OF_A_STORY = 4
 def why_lines(answer: WhyAnswer, most: int = 1_000_000) -> RenderableType:
     """A paragraph for each story; those that differ in their hosts alone are one, and those that differ in their jobs alone."""
     read_only = [text(f"READ-ONLY: {answer.read_only}", style="bold red")] if answer.read_only else []
+    if not answer.connected:
+        to = f"NO CONNECTION to the master {answer.master}".rstrip()
+        read_only.append(text(f"{to}: nothing can be started or stopped; this is how it last was.", style="bold red"))
     read_only += [text(one.words()) for one in answer.control]
     parts: list[RenderableType] = [*read_only]
     if not answer.stories:
-        well = {0: "Nothing is desired yet.", 1: "It is as desired."}.get(
-            answer.chosen, f"All {answer.chosen} are as desired."
+        known = "" if answer.connected else ", as far as is known"
+        well = {0: "Nothing is desired yet.", 1: f"It is as desired{known}."}.get(
+            answer.chosen, f"All {answer.chosen} are as desired{known}."
         )
-        parts.append(text(well, style="green"))
+        parts.append(text(well, style="green" if answer.connected else ""))
     parts += _paragraphs(answer.stories, most)
     if answer.lately:
         parts.append(text("These run as desired, and ended within the last ten minutes:", style="yellow"))

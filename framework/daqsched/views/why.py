@@ -193,7 +193,7 @@ def _behind(engine: Engine, row: Row, now: float) -> Iterator[str]:
         if rollout is not None and rollout.kind == "apply":
             why = f"rollout {rollout.number} has not reached it"
             why += (
-                f" and is {rollout.state}{' ' + rollout.why if rollout.why else ''}"
+                f" and is {rollout.state}{', ' + rollout.why if rollout.why else ''}"
                 if rollout.state != "running"
                 else ""
             )
