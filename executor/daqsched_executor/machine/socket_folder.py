@@ -38,7 +38,7 @@ def own_place(places: tuple[str, ...] = PLACES) -> OwnPlace:
     """Make one. Raises OSError where there can be none."""
     problem = OSError("there is no place for a socket")
     for place in places:
-        _clear_away(place)
+        clear_away(place)
         for _ in range(10):
             path = f"{place}/{PREFIX}{os.urandom(8).hex()}"
             try:
@@ -55,7 +55,7 @@ def own_place(places: tuple[str, ...] = PLACES) -> OwnPlace:
     raise problem
 
 
-def _clear_away(place: str) -> None:
+def clear_away(place: str) -> None:
     """Remove what dead processes of our account left."""
     try:
         with os.scandir(place) as entries:
