@@ -188,11 +188,11 @@ class Page:
         return done["result"].get("value")
 
     def wait(self, expression: str, timeout_s: float = 30.0) -> None:
-        """Until the expression is true (as JavaScript has it: an element is)."""
+        """Until the expression, or what it promises, is true (as JavaScript has it: an element is)."""
 
         def true() -> bool:
             try:
-                return bool(self.js(f"!!({expression})"))
+                return bool(self.js(f"Promise.resolve(({expression})).then(Boolean)"))
             except PageLeftError:  # the next one may say so
                 return False
 
