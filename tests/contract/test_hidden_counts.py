@@ -18,6 +18,7 @@ from daqsched import protocol
 from daqsched.control import TakeRequest
 from daqsched.engine import events
 from daqsched.operations import OPERATIONS
+from daqsched.serve.audit_copied import uncounted
 from daqsched.spec import Spec
 from daqsched_executor.contract import Exit, Report
 from hidden_farm import HIDDEN, MINE, Farm
@@ -378,6 +379,28 @@ def test_who_waits_for_news_is_not_woken_by_what_is_hidden(path: str) -> None:
             assert await asyncio.wait_for(waiting, 10) != seen
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("who", "told"), [("adm", 3), ("alice", 0), ("viewer", 0), ("all", 0), ("blind", 0)])
+def test_bugs_are_counted_for_whoever_may_read_the_log(who: str, told: int) -> None:
+    """Where each is told of."""
+
+    async def run() -> int:
+        farm = await Farm().begin()
+        farm.direct.engine.transitions.illegal_transitions = 3
+        found: int = msgspec.json.decode((await farm.ask(who, "GET", "/status")).body)["illegal_transitions"]
+        return found
+
+    assert asyncio.run(run()) == told
+
+
+def test_how_many_lines_of_the_audit_file_wait_is_for_whoever_sees_all() -> None:
+    """By their number it would be seen how much others do; that they are not copied is told."""
+    late = protocol.StandbyCopied(7, 1.8e9, "7 lines wait since 12:00", "ctl2 (pid 9)", 1.8e9)
+    well = protocol.AuditCopied(3, 1.8e9)
+    copied, (other,) = uncounted(well, [late])
+    assert copied == protocol.AuditCopied() and (other.lines, other.since, other.daemon) == (0, 0.0, "ctl2 (pid 9)")
+    assert "not copied to Elasticsearch as it should be" in other.trouble and uncounted(None, []) == (None, [])
 
 
 def numbers(kind: Any, path: tuple[str, ...], above: tuple[Any, ...] = ()) -> Iterator[str]:
