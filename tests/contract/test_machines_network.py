@@ -28,3 +28,22 @@ def test_cables_that_a_dead_engine_left_go_and_no_others() -> None:
     finally:
         for name in (ours, others):
             subprocess.run(["ip", "link", "delete", name], capture_output=True, timeout=10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make interfaces")
+def test_a_cable_whose_machine_is_gone_goes_with_its_bridge() -> None:
+    """Its address is any: that it is plugged into our bridge says whose it is. The kernel takes minutes for that."""
+    bridge, cable = f"daq-{NUMBER}", f"vc{NUMBER}"
+    try:
+        for words in (
+            ["add", bridge, "type", "bridge"],
+            ["add", cable, "type", "veth", "peer", "name", f"{cable}p"],
+            ["set", cable, "master", bridge],
+        ):
+            subprocess.run(["ip", "link", *words], check=True, timeout=10)
+        network.remove(bridge, "")
+        there = {place.name for place in Path("/sys/class/net").iterdir()}
+        assert not {bridge, cable, f"{cable}p"} & there
+    finally:
+        for name in (cable, bridge):
+            subprocess.run(["ip", "link", "delete", name], capture_output=True, timeout=10)

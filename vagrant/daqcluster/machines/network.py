@@ -82,6 +82,9 @@ def remove(bridge: str, prefix: str) -> None:
             if _rule("-D", bridge) != 0:
                 break
     if Path(f"/sys/class/net/{bridge}").exists():
+        # a machine's end of its cable outlives it for minutes, as the kernel waits for the last word of its connections
+        for place in Path(f"/sys/class/net/{bridge}/brif").glob("*"):
+            subprocess.run(["ip", "link", "delete", place.name], capture_output=True, timeout=20)
         _ip("link", "delete", bridge)
     if not prefix:
         return
