@@ -15,11 +15,9 @@ from msgspec import structs
 from daqsched.confirm import EndLimit
 from daqsched.errors import MatchesNothing, UserError
 from daqsched.limits import shown
+from daqsched.rollout import NO_PART as NO_PART
 from daqsched.select import Idle, hint, selection
 from daqsched.spec import FORWARDER, JobSpec, LoggingSpec, PartSpec, Spec
-
-#: What a command calls the part without a name.
-NO_PART = "-"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 
@@ -180,6 +178,14 @@ def lines(old: Spec, new: Spec, part: str, some: bool, take: Sequence[str], thei
         f"where lines go (logging) is said by the file of {words(old.logging_part)}, and one farm has one answer: take it out of "
         f"this file, or `--take {FORWARDER}` lets this file say it from now on"
     )
+
+
+def one_of(concerned: Collection[str], spec: Spec) -> str:
+    """As a command names the one part that is concerned; empty: several are, or the farm has no others."""
+    if len(concerned) != 1:
+        return ""
+    (part,) = concerned
+    return part or (NO_PART if named(spec) else "")
 
 
 def ways(old: Spec, new: Spec, some: bool, there: Sequence[str]) -> dict[str, Any]:

@@ -25,6 +25,10 @@ Key = tuple[str, str]
 State = Literal["running", "paused", "done", "aborted", "rolled-back"]
 
 
+#: What a command calls the part of the farm that has no name.
+NO_PART = "-"
+
+
 class Strategy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What `Rollout(...)` of a job file says; the defaults are those of a rollout that somebody asks for by name."""
 
@@ -99,7 +103,8 @@ class Rollout(msgspec.Struct):
     ended: float = 0.0
     #: Hosts that did not answer at its end, at most `MOST_UNREACHED`: what is there changes when they are back.
     unreached: tuple[str, ...] = ()
-    #: The part of the farm whose jobs it changes; empty: that without a name, or several.
+    #: The part of the farm whose jobs it changes; `NO_PART`: that without a name, of a farm that has others; empty: there are none,
+    #: or it changes several.
     part: str = ""
     #: How many instances the batches that have begun have; -1: it was begun by a daemon that did not count them.
     reached: int = -1
@@ -196,7 +201,7 @@ def batches_words(hosts: Sequence[int]) -> str:
 def words(rollout: Rollout) -> str:
     """``Rollout 3 of revision 7: batch 2 of 5, ...`` as one sentence, with the next step."""
     what = f"revision {rollout.revision}" if rollout.kind == "apply" else "a restart"
-    head = f"rollout {rollout.number} of {what}{f' of part {rollout.part}' if rollout.part else ''}"
+    head = f"rollout {rollout.number} of {what}{_of_part(rollout)}"
     changed = "changed" if rollout.kind == "apply" else "started anew"
     where = _how_far(rollout.at + 1, rollout.batches, rollout.reached, rollout.instances, changed)
     if rollout.state == "paused":
@@ -221,6 +226,10 @@ def words(rollout: Rollout) -> str:
             f"{head}: batch {rollout.at + 2} of {rollout.batches} waits for {rollout.strategy.guard}: {rollout.guard}"
         )
     return f"{head}: batch {rollout.at + 1} of {rollout.batches}" if rollout.at >= 0 else f"{head}: begins"
+
+
+def _of_part(rollout: Rollout) -> str:
+    return f" of part {rollout.part}" if rollout.part not in ("", NO_PART) else ""
 
 
 def _after_abort(rollout: Rollout) -> str:
@@ -271,7 +280,7 @@ def whose(rollout: Rollout) -> str:
 
 def called(rollout: Rollout) -> str:
     """``rollout 4 of part hlt by bob (new trigger)``."""
-    part = f" of part {rollout.part}" if rollout.part else ""
+    part = _of_part(rollout)
     return f"rollout {rollout.number}{part} by {rollout.user}{f' ({rollout.message})' if rollout.message else ''}"
 
 

@@ -492,6 +492,8 @@ def test_when_a_rollout_gives_up_is_said_while_it_runs(fields: dict[str, Any], s
          "apply FILE` brings the others there; `daqsched rollback 6` goes back to revision 6"),
         ({"state": "aborted", "at": 3, "reached": 9, "part": "hlt"}, "was aborted in batch 4 of 4 (9 of 9 instances changed), by "
          "bob; `daqsched rollback 6 --part hlt` goes back to revision 6"),
+        ({"state": "aborted", "at": 3, "reached": 9, "part": "-"}, "was aborted in batch 4 of 4 (9 of 9 instances changed), by "
+         "bob; `daqsched rollback 6 --part -` goes back to revision 6"),
         ({"state": "aborted", "at": 3, "reached": 8, "before": 0}, "was aborted in batch 4 of 4 (8 of 9 instances changed), by "
          "bob; `daqsched apply FILE` brings the others there"),
         ({"state": "aborted", "at": 1, "reached": 4, "replaced_by": 8}, "was replaced by revision 8 in batch 2 of 4 (4 of 9 "
@@ -509,7 +511,7 @@ def test_a_rollout_that_was_cut_short_says_how_much_it_changed_and_what_follows(
     """The plan's numbers are of what it would have been; one that an older daemon began has not counted."""
     rollout = replace(A_ROLLOUT, why="by bob", **fields)
     head = "rollout 3 of a restart " if rollout.kind == "restart" else "rollout 3 of revision 7 "
-    assert words(rollout) == f"{head}{'of part hlt ' if rollout.part else ''}{said}"
+    assert words(rollout) == f"{head}{'of part hlt ' if rollout.part == 'hlt' else ''}{said}"
 
 
 def test_so_many_ends_of_rollouts_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Literal, Optional
 
 import msgspec
 
+from daqsched import farm_parts
 from daqsched.batches import depths, divide
 from daqsched.confirm import ALL
 from daqsched.engine import commands, desired, events
@@ -97,7 +98,7 @@ def begin(
         instances=len(every),
         batches=len(rolling.batches),
         reached=0,
-        part=parts.pop() if len(parts) == 1 else "",
+        part=farm_parts.one_of(parts, farm.spec),
         known_as=farm.asker,
     )
     rolling.last, rolling.before, rolling.asked = last, before, 0.0
