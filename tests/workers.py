@@ -11,10 +11,15 @@ from xdist.workermanage import WorkerController
 
 from beside import SERVERS, machines, needs
 
-#: Files that look at all that is written, and would each parse it for itself (`trees`): one worker takes them all.
-TOGETHER = {
-    f"tests/unit/test_{name}.py" for name in ("boundaries", "denials", "pages", "plural", "typed_lines", "vocabulary")
-}
+#: Files that one worker takes: those that look at all that is written, and would each parse it for itself (`trees`), and those that
+#: would each start an Elasticsearch with its security on (`secured`).
+TOGETHER = (
+    {
+        f"tests/unit/test_{name}.py"
+        for name in ("boundaries", "denials", "pages", "plural", "typed_lines", "vocabulary")
+    },
+    {f"tests/cluster/test_{name}.py" for name in ("audit_copy", "lines_rights", "reader_roles", "rights")},
+)
 
 #: So many workers run files that need servers: each of them has a Mesos and an Elasticsearch, which two cores just bear. What needs
 #: none waits most of its time, and is for the others meanwhile.
@@ -41,7 +46,7 @@ class Files(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return min(TOGETHER) if file in TOGETHER else file
+        return next((min(some) for some in TOGETHER if file in some), file)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         running = machines()

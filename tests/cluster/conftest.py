@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
+import secured
 from chromium import Browser, Page, browser
 from daqcluster import Cluster
 from leftovers import forget_streams, left, stored
@@ -32,6 +33,25 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
         yield made
     finally:
         made.down()
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """An Elasticsearch alone, with its security on: `secured`, empty."""
+    made = Cluster(tmp_path_factory.mktemp("secured") / "c", _say)
+    try:
+        made.up(agents=0, elasticsearch_=True, users=secured.users())
+        until(lambda: secured.known(made), "the administrator is known", 60)
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="module")
+def empty(guarded: Cluster) -> Cluster:
+    """It, for a file of tests: nothing is in it that another one stored."""
+    secured.clear(guarded)
+    return guarded
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,24 +14,13 @@ import pytest
 from click.testing import CliRunner
 
 from daqcluster import Cluster
-from daqcluster.elasticsearch import User
 from daqsched.cli import main
 from daqsched.logs.search import connect
 from daqsched.logs.setup import Setup
 from daqsched.serve.audit import DONE, REFUSED, Audit, Entry
 from daqsched_executor.contract.forwarding import Access
 from opened import opened
-from waiting import until
-
-PASSWORD = "s3cret-of-a-test"
-#: As docs/operate/audit.md says, and who may read lines of jobs.
-USERS = {
-    "admin": User(PASSWORD),
-    "audit": User(PASSWORD, [], {"daqsched-audit-*": ["create_doc", "create_index"]}),
-    "expire": User(PASSWORD, ["monitor"], {"daqsched-audit-*": ["monitor", "delete_index"]}),
-    "auditor": User(PASSWORD, [], {"daqsched-audit-*": ["read"]}),
-    "read": User(PASSWORD, [], {"daqsched-logs-*": ["read", "view_index_metadata"]}),
-}
+from secured import PASSWORD
 
 
 def asked(url: str, user: str, path: str, body: Any = None) -> Any:
@@ -59,7 +48,7 @@ def old_months_are_deleted_and_no_others(url: str, folder: Path, recent: str) ->
     old.close()
     user, deletes = folder / "user", folder / "expire"
     deletes.touch(0o600)
-    deletes.write_text(f"expire:{PASSWORD}\n")
+    deletes.write_text(f"audit-expire:{PASSWORD}\n")
     words = ["--elasticsearch", url, "--elasticsearch-user-file"]
     done = CliRunner().invoke(main, ["audit", "copy", str(folder / "old.ndjson"), "--once", *words, str(user)])
     assert "30 lines are in" in done.output, done.output
@@ -85,11 +74,11 @@ def old_months_are_deleted_and_no_others(url: str, folder: Path, recent: str) ->
     assert "daqsched-logs-2023.12" in left and recent in left and "daqsched-audit-2023.11" not in left
     assert set(left) < set(before)
     with pytest.raises(HTTPError) as refused:  # who deletes reads nothing
-        asked(url, "expire", f"/{recent}/_search")
+        asked(url, "audit-expire", f"/{recent}/_search")
     assert refused.value.code == 403
 
 
-def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_path: Path) -> None:
+def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(empty: Cluster, tmp_path: Path) -> None:
     """Copied again after Elasticsearch was away, and by another copier that knows nothing of the first."""
     audit = Audit(tmp_path / "audit.ndjson", most_bytes=20_000, kept=100)
     for number in range(300):
@@ -117,18 +106,8 @@ def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_
         return CliRunner().invoke(main, words)
 
     assert copy("http://127.0.0.1:9").exit_code == 3, "it is away: what waits is the file"
-    cluster = Cluster(tmp_path / "c", lambda sentence: None)
+    url = empty.elasticsearch_url
     try:
-        cluster.up(agents=0, elasticsearch_=True, users=USERS)
-        url = cluster.elasticsearch_url
-
-        def known() -> bool:
-            try:
-                return bool(asked(url, "admin", "/_cluster/health")["status"] in ("green", "yellow"))
-            except HTTPError:
-                return False
-
-        until(known, "the administrator is known", 60)
         done = copy(url)
         assert done.exit_code == 0 and "301 lines are in daqsched-audit-YYYY.MM; 0 were refused" in done.output, (
             done.output
@@ -153,12 +132,11 @@ def test_lines_are_there_once_with_their_fields_and_for_those_alone_who_may(tmp_
         ):
             assert found(url, "auditor", query) == count, query
         index, *_ = asked(url, "admin", "/daqsched-audit-*")
-        for name in ("audit", "read"):  # who writes reads nothing, nor does who reads lines of jobs
+        for name in ("audit", "audit-none"):  # who writes reads nothing, nor does who reads lines of jobs
             with pytest.raises(HTTPError) as refused:
                 asked(url, name, f"/{index}/_search")
             assert refused.value.code == 403
-        assert found(url, "read", {"match_all": {}}) == 0, "a pattern means nothing of which one may read nothing"
+        assert found(url, "audit-none", {"match_all": {}}) == 0, "a pattern means nothing of which one may read nothing"
         old_months_are_deleted_and_no_others(url, tmp_path, index)
     finally:
-        cluster.down()
         audit.close()

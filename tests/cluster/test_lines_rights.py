@@ -17,7 +17,6 @@ import pytest
 from click.testing import CliRunner
 
 from daqcluster import Cluster
-from daqcluster.elasticsearch import User
 from daqsched import protocol
 from daqsched.cli import main
 from daqsched.engine import events
@@ -32,6 +31,7 @@ from daqsched.serve.searches import SearchAccount
 from daqsched.spec import Spec
 from daqsched_executor.contract.forwarding import Access
 from direct import Answer, Direct
+from secured import ADMIN, PASSWORD
 from served import Serve
 from stored_lines import (
     BEGIN,
@@ -46,7 +46,6 @@ from stored_lines import (
     store,
 )
 
-PASSWORD = "s3cret-of-a-test"
 PREFIX = "daqsched-logs"
 
 #: So many files of rights, and questions by each.
@@ -63,24 +62,18 @@ class Server(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(empty: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Server:
     """One for all tests here."""
     folder = tmp_path_factory.mktemp("lines")
-    made = Cluster(folder / "c", lambda sentence: None)
-    reader = User(PASSWORD, (), {f"{PREFIX}-*": ["read", "view_index_metadata"]})
-    try:
-        made.up(agents=0, elasticsearch_=True, users={"admin": User(PASSWORD), "daqsched": reader})
-        accounts = []
-        for name in ("daqsched", "admin"):
-            secret = folder / name
-            secret.touch(0o600)
-            secret.write_text(f"{name}:{PASSWORD}\n")
-            accounts.append(SearchAccount(made.elasticsearch_url, Access("", str(secret), "")))
-        lines = corpus(PREFIX, 1)
-        store(made.elasticsearch_url, f"admin:{PASSWORD}", PREFIX, lines)
-        yield Server(made.elasticsearch_url, accounts[0], accounts[1], lines)
-    finally:
-        made.down()
+    accounts = []
+    for name in ("daqsched", "admin"):
+        secret = folder / name
+        secret.touch(0o600)
+        secret.write_text(f"{name}:{PASSWORD}\n")
+        accounts.append(SearchAccount(empty.elasticsearch_url, Access("", str(secret), "")))
+    lines = corpus(PREFIX, 1)
+    store(empty.elasticsearch_url, ADMIN, PREFIX, lines)
+    return Server(empty.elasticsearch_url, accounts[0], accounts[1], lines)
 
 
 def farm(server: Server, rights: str) -> tuple[Direct, Caller]:
@@ -225,7 +218,7 @@ def kind(one: Stored) -> str:
 
 def test_who_follows_is_told_each_new_line_that_he_may_read_once(server: Server) -> None:
     """However they come; and of a right that is taken away, at the next question."""
-    prefix, user = "followed-logs", f"admin:{PASSWORD}"
+    prefix, user = "followed-logs", ADMIN
     lines = [one._replace(place=one.place.replace(PREFIX, prefix)) for one in corpus(prefix, 3, 90)]
     rights = 'version: 1\nrules: [{to: unix:bob, role: viewer, logs: ["readout*", "service:sshd"]}]'
     made = Direct(read(rights, "rights.yaml"), server.admin, prefix)

@@ -13,17 +13,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from daqcluster import Cluster
-from daqcluster.elasticsearch import User
 from daqsched.cli import main
 from daqsched.rights.grants import Grants
 from daqsched.rights.principal import Principal
 from daqsched.rights.rules import read
 from daqsched.spec import Spec
+from secured import ADMIN, PASSWORD, WHO
 from served import Serve
 from stored_lines import JOBS, SPEC, VARIANT, Stored, ask, corpus, may_read, store
 from waiting import until
 
-PASSWORD, PREFIX = "s3cret-of-a-test", "daqsched-logs"
+PREFIX = "daqsched-logs"
 RIGHTS = """
 version: 1
 people:
@@ -43,13 +43,6 @@ rules:
   - {to: shift, role: shifter, logs: ["readout@hlt[01-02]", "service:cvmfs"]}
   - {to: boss, role: admin}
 """
-WHO = {
-    "alice": "unix:alice",
-    "bob": "unix:bob",
-    "carol": "unix:carol",
-    "boss": "unix:boss",
-    "shifter": "unix-group:daq-shift",
-}
 
 
 class Secure(NamedTuple):
@@ -76,7 +69,7 @@ class Secure(NamedTuple):
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """As the administrator."""
-        return ask(self.url, f"admin:{PASSWORD}", method, path, body)
+        return ask(self.url, ADMIN, method, path, body)
 
     def kept(self) -> str:
         """All roles and users."""
@@ -84,39 +77,33 @@ class Secure(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+def secure(empty: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
     folder = tmp_path_factory.mktemp("roles")
     rights = folder / "rights.yaml"
     rights.write_text(RIGHTS)
     (folder / "admin").touch(0o600)
     (folder / "admin").write_text(f"admin:{PASSWORD}\n")
     serve = Serve(folder)
-    made = Cluster(folder / "c", lambda sentence: None)
     try:
         serve.client.apply(Spec(jobs=SPEC.jobs), "first")
         done = CliRunner().invoke(
             main, ["--socket", str(serve.path), "rights", "elasticsearch", str(rights), "--yaml", "--document-level"]
         )
         assert done.exit_code == 0 and not done.stderr, done.output
-        people = {f"file-{name}": User(PASSWORD, (), {"none": ["read"]}) for name in WHO}
-        for name, rights_there in (("keeper", ["manage_security", "monitor"]), ("blind", ["manage_security"])):
-            people[name] = User(PASSWORD, rights_there)
-        made.up(agents=0, elasticsearch_=True, users={"admin": User(PASSWORD), **people})
-        config = Path(made.members["elasticsearch"].env["ES_PATH_CONF"]) / "roles.yml"
+        config = Path(empty.members["elasticsearch"].env["ES_PATH_CONF"]) / "roles.yml"
         # by other names than those that --apply makes: a role of a file hides one of its name
         config.write_text(config.read_text() + re.sub(r"^daqsched-", "filed-", done.stdout, flags=re.MULTILINE))
         with open(config.parent / "users_roles", "a", encoding="utf-8") as file:
             for name in WHO:
                 role = "filed-unix-group-daq-shift" if name == "shifter" else f"filed-{name}"
                 file.write(f"{role}:file-{name}\n")
-        url = made.elasticsearch_url
+        url = empty.elasticsearch_url
         lines = [as_applied(one) for one in corpus(PREFIX, 5)]
         # and another farm's, whose indices begin as ours do: they are nobody's here
         theirs = [one._replace(id=f"b-{one.id}", place=f"{PREFIX}-b{one.place[len(PREFIX) :]}") for one in lines]
-        store(url, f"admin:{PASSWORD}", PREFIX, [*lines, *theirs])
+        store(url, ADMIN, PREFIX, [*lines, *theirs])
         yield Secure(url, lines, folder, serve.path)
     finally:
-        made.down()
         serve.close()
 
 

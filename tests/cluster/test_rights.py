@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 from urllib.request import Request
 
 import pytest
@@ -19,7 +17,6 @@ from click.testing import CliRunner, Result
 
 from children import child
 from daqcluster import Cluster
-from daqcluster.elasticsearch import User
 from daqsched.cli import main
 from daqsched.logs import search
 from daqsched.logs.elastic import Elastic
@@ -29,23 +26,8 @@ from daqsched_executor.contract.template import template
 from daqsched_executor.forward.documents.record import index_of
 from forwarding import ForwarderProcess, Printer
 from opened import opened
+from secured import PASSWORD, table
 from waiting import until
-
-PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "elasticsearch.md"
-PASSWORD = "s3cret-of-a-test"
-
-
-def table() -> dict[str, User]:
-    """Each role with the rights that the page gives it."""
-    text = PAGE.read_text(encoding="utf-8").partition("## Rights")[2].partition("\n## ")[0]
-    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines() if row.startswith("| `")]
-    (pattern,) = re.findall(r"on the indices `([^`]+)`", text)
-    return {
-        re.findall(r"`(\w+)`", role)[0]: User(
-            PASSWORD, re.findall(r"`(\w+)`", cluster), {pattern: re.findall(r"`(\w+)`", indices)}
-        )
-        for role, _, cluster, indices in rows
-    }
 
 
 class Secure:
@@ -91,24 +73,9 @@ class Secure:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
+def server(empty: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Secure:
     """One for all tests here."""
-    folder = tmp_path_factory.mktemp("secure")
-    cluster = Cluster(folder / "c", lambda sentence: None)
-    try:
-        cluster.up(agents=0, elasticsearch_=True, users={"admin": User(PASSWORD), **table()})
-        made = Secure(cluster.elasticsearch_url, folder)
-
-        def known() -> bool:
-            try:
-                return bool(made.ask("GET", "/_cluster/health")["status"] in ("green", "yellow"))
-            except HTTPError:
-                return False
-
-        until(known, "the administrator is known", 60)
-        yield made
-    finally:
-        cluster.down()
+    return Secure(empty.elasticsearch_url, tmp_path_factory.mktemp("secure"))
 
 
 @pytest.fixture

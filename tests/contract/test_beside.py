@@ -13,7 +13,7 @@ import pytest
 
 from beside import ENGINES, Beside, beside, machines
 from examples import ONCE, left_out, some, unread
-from workers import next_file
+from workers import TOGETHER, next_file
 
 CONTRACT = Path(__file__).parent
 
@@ -142,3 +142,9 @@ def test_servers_are_for_some_workers_and_wait_for_machines(
     assert next_file(files[1:], with_servers, beside_machines) == first
     assert next_file(files[:2], with_servers, beside_machines) == (files[0] if with_servers else None)
     assert next_file([], with_servers, beside_machines) is None
+
+
+def test_files_that_one_worker_takes_are_there() -> None:
+    """Else a file that has another name now would have a server of its own, and nobody would see why."""
+    root = Path(__file__).resolve().parents[2]
+    assert [one for some in TOGETHER for one in some if not (root / one).is_file()] == []
