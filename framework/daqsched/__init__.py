@@ -19,24 +19,41 @@ what keeps the state, `offline` opens that for a command; `authority` makes cert
 `whole_file`.
 """
 
+from typing import TYPE_CHECKING, Any
+
+# here, as a module has this name, too
 from daqsched.hosts import expand as hosts
-from daqsched.jobfile.checks import Check, CommandCheck, FileCheck, Heartbeat, HttpCheck, OutputCheck, TcpCheck
-from daqsched.jobfile.job import Job
-from daqsched.jobfile.parts import (
-    Confirm,
-    Container,
-    Journal,
-    JsonLines,
-    LogFiles,
-    Logging,
-    Resources,
-    Restart,
-    Rollout,
-    Stop,
-    Syslog,
-)
-from daqsched.jobfile.variables import variable
 from daqsched_executor import __version__
+
+if TYPE_CHECKING:
+    from daqsched.jobfile.checks import Check, CommandCheck, FileCheck, Heartbeat, HttpCheck, OutputCheck, TcpCheck
+    from daqsched.jobfile.job import Job
+    from daqsched.jobfile.parts import (
+        Confirm,
+        Container,
+        Journal,
+        JsonLines,
+        LogFiles,
+        Logging,
+        Resources,
+        Restart,
+        Rollout,
+        Stop,
+        Syslog,
+    )
+    from daqsched.jobfile.variables import variable
+
+
+def __getattr__(name: str) -> Any:
+    """The words are imported for who evaluates a job file: most commands do not."""
+    if name in __all__:
+        from daqsched.jobfile import checks, job, parts, variables
+
+        for module in (checks, job, parts, variables):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Check",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: What a job file may call, with its options.
 WORDS: dict[str, type[Any]] = {
-    name: kind for name, kind in vars(daqsched).items() if inspect.isclass(kind) and name != "Check"
+    name: kind for name in daqsched.__all__ if inspect.isclass(kind := getattr(daqsched, name)) and name != "Check"
 }
 OPTIONS = {f"{name}.{field.name}": field for name, kind in WORDS.items() for field in fields(kind) if field.init}
 

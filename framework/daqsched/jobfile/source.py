@@ -14,7 +14,9 @@ import daqsched
 from daqsched.jobfile.convert import WORDS
 
 #: The classes that a job file may call, by name.
-KINDS: dict[str, type[Any]] = {name: kind for name, kind in vars(daqsched).items() if inspect.isclass(kind)}
+KINDS: dict[str, type[Any]] = {
+    name: kind for name in daqsched.__all__ if inspect.isclass(kind := getattr(daqsched, name))
+}
 
 
 def parameters(kind: type[Any]) -> list[str]:
