@@ -12,6 +12,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional
 
+import orjson
+
 #: What a failure does with a whole request: a status to answer with, or None to go on.
 Whole = Callable[[str, bytes], Optional[int]]
 #: What a failure does with one document: a status and a reason, or None to store it.
@@ -88,7 +90,7 @@ class FakeElastic:
     def messages(self) -> list[str]:
         """All texts, by their ids' order."""
         with self._lock:
-            return [document["message"] for _, document in sorted(self.documents.items())]
+            return [self.documents[key]["message"] for key in sorted(self.documents)]
 
     def holds(self, text: str) -> Callable[[], bool]:
         """A condition: a line with this text is stored."""
@@ -135,8 +137,8 @@ class FakeElastic:
         with self._lock:
             self.bulks.append((len(rows) // 2, len(body)))
             for action, source in zip(rows[::2], rows[1::2]):
-                key = (index, json.loads(action)["create"]["_id"])
-                document = json.loads(source)
+                key = (index, orjson.loads(action)["create"]["_id"])
+                document = orjson.loads(source)
                 refusal = self.refuse_document(document)
                 if refusal:
                     items.append({"status": refusal[0], "error": {"type": "fake", "reason": refusal[1]}})

@@ -16,6 +16,7 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Callable
 
@@ -56,9 +57,13 @@ GIVEN: dict[tuple[str, str], Any] = {
 }
 
 
+#: It looks at a type and all that is in it, each time.
+_type_info = cache(inspect.type_info)
+
+
 def made(kind: Any, text: str, more: Mapping[tuple[str, str], Any] = {}, pick: int = 0) -> Any:  # noqa: B006  it is only read
     """JSON for a value of this type with ``text`` in the place of each string; ``pick`` chooses among words and kinds."""
-    return _made(inspect.type_info(kind), text, {**GIVEN, **more}, pick)
+    return _made(_type_info(kind), text, {**GIVEN, **more}, pick)
 
 
 def _made(kind: Any, text: str, given: Mapping[tuple[str, str], Any], pick: int) -> Any:

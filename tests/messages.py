@@ -44,7 +44,8 @@ _VALUE_WORDS = 2
 
 
 class _Sentence(NamedTuple):
-    pattern: re.Pattern[str]
+    #: As a regular expression, of which most are never looked for.
+    pattern: str
     #: One of its own words: where that is not shown, the pattern is not looked for.
     word: str
     #: Only the beginning or the end of what is printed.
@@ -115,7 +116,11 @@ def _sentence(text: str, part: bool) -> Iterator[_Sentence]:
             after = r"\S*" if bare[-1:].isalpha() else f" ?{value}"
         # a page that shows a sentence in backticks has none within
         body = re.escape(text.strip(_HOLE + " ")).replace(_HOLE, ".{0,200}?").replace("`", "`?")
-        yield _Sentence(re.compile(f"{before}{body}{after}"), max(words, key=len), part)
+        yield _Sentence(f"{before}{body}{after}", max(words, key=len), part)
+
+
+#: More of them than Python keeps by itself.
+_compiled = cache(re.compile)
 
 
 def words(shown: str) -> list[str]:
@@ -130,7 +135,7 @@ def unexplained(shown: str) -> list[str]:
     covered = bytearray(len(shown))
     for sentence in _printed():
         if (cut or not sentence.part) and sentence.word in shown:
-            for found in sentence.pattern.finditer(shown):
+            for found in _compiled(sentence.pattern).finditer(shown):
                 covered[found.start() : found.end()] = b"\1" * (found.end() - found.start())
     left = (found for found in _WORD.finditer(shown) if not any(covered[found.start() : found.end()]))
     return [found.group() for found in left if found.group() not in _EXAMPLES]

@@ -265,11 +265,11 @@ def test_a_line_costs_one_write_to_the_disk_and_one_hash(path: Path, monkeypatch
 
 
 #: A daemon that ends like `kill -9` at its N-th call of the kernel's that changes a file, before or in the midst of it.
+#: In a process for each; what was answered is in a file beside the audit.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from daqsched.serve.audit import Audit, Entry
-left = [int(sys.argv[2])]
 def dies(name):
     call = getattr(os, name)
     def called(*words):
@@ -280,26 +280,37 @@ def dies(name):
             os.kill(os.getpid(), signal.SIGKILL)
         return call(*words)
     setattr(os, name, called)
-for name in ("write", "pwrite", "replace", "fdatasync", "ftruncate", "open"):
-    dies(name)
-audit = Audit(Path(sys.argv[1]), most_bytes=1500)
-for number in range(12):
-    audit.note(Entry("alice", 1000, 100, number, "socket", "", "stop", "done"))
-    print(number, flush=True)
+for at in map(int, sys.argv[2:]):
+    pid = os.fork()
+    if pid:
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        continue
+    folder, left = Path(sys.argv[1], str(at)), [at]
+    os.dup2(os.open(folder / "answered", os.O_WRONLY | os.O_CREAT), 1)
+    for name in ("write", "pwrite", "replace", "fdatasync", "ftruncate", "open"):
+        dies(name)
+    audit = Audit(folder / "audit.ndjson", most_bytes=1500)
+    for number in range(12):
+        audit.note(Entry("alice", 1000, 100, number, "socket", "", "stop", "done"))
+        print(number, flush=True)
+    os._exit(0)
 """
 
 
 @pytest.mark.parametrize("begin", range(1, 65, 8))
 def test_killed_at_each_write_it_is_whole_after_the_next_start(tmp_path: Path, begin: int) -> None:
     """Each line that was answered is there; what was half is taken off and said."""
-    for at in range(begin, begin + 8):
-        path = tmp_path / str(at) / "audit.ndjson"
+    places = {at: tmp_path / str(at) / "audit.ndjson" for at in range(begin, begin + 8)}
+    for path in places.values():
         path.parent.mkdir()
-        run = subprocess.run(
-            [sys.executable, "-c", KILLED, str(path), str(at)], capture_output=True, text=True, check=False
-        )
-        answered = len(run.stdout.split())
-        assert run.returncode == -9 or answered == 12, run.stderr
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), *map(str, places)], capture_output=True, text=True, check=True
+    )
+    statuses = run.stdout.split()
+    assert len(statuses) == len(places), run.stderr
+    for status, (at, path) in zip(statuses, places.items()):
+        answered = len((path.parent / "answered").read_text().split())
+        assert status == "-9" or answered == 12, run.stderr
         written(path, 2, 100)
         found = looked(path)
         assert found.broken is None, (at, found.broken)

@@ -40,7 +40,7 @@ def test_who_does_not_read_changes_no_exit_status(tmp_path: Path, words: str, st
     """Closed from the beginning, or a reader that has had enough: no trace, and the status tells what became of it."""
     (tmp_path / "jobs.py").write_text("from daqsched import Job\njobs = [Job('a', 'sleep 1', hosts='h')]\n")
     (tmp_path / "many.py").write_text(
-        "from daqsched import Job\njobs = [Job(f'a{n}', 'sleep ' + 'x' * 200, hosts='h') for n in range(500)]\n"
+        "from daqsched import Job\njobs = [Job(f'a{n}', 'sleep ' + 'x' * 2000, hosts='h') for n in range(50)]\n"
     )
     command = f"{sys.executable} -m daqsched.cli --socket {tmp_path}/none {words}"
     shell = "".join(f"{command} {how}\necho status ${{PIPESTATUS[0]}} >&9\n" for how in CLOSED)

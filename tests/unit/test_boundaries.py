@@ -505,10 +505,9 @@ THEIRS = frozenset("failoverFramework minSessionTimeout msgspec ps pymesos rm st
 _NAME = re.compile(r"(?<!`)`([A-Za-z_]\w*(?:\.\w+)*)`(?!`)")
 
 
-def described(path: Path) -> Iterator[tuple[int, str]]:
+def described(path: Path, tokens: list[tokenize.TokenInfo]) -> Iterator[tuple[int, str]]:
     """The comments and docstrings of a file."""
-    text = path.read_text(encoding="utf-8")
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+    for token in tokens:
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
     for node in nodes(path):
@@ -520,9 +519,11 @@ def test_what_docstrings_and_comments_name_is_there() -> None:
     """A name in backticks is one of ours, and of the module that stands before it: one that was renamed leads nowhere."""
     files = [path for root in (FRAMEWORK, EXECUTOR) for path in root.rglob("*.py")]
     known: dict[str, set[str]] = {}
+    told: list[tuple[Path, int, str]] = []
     for path in files:
         text = path.read_text(encoding="utf-8")
         tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+        told += [(path, line, named) for line, text in described(path, tokens) for named in _NAME.findall(text)]
         words = {token.string for token in tokens if token.type == tokenize.NAME}
         words |= {
             word for token in tokens if token.type == tokenize.STRING for word in token.string.strip("\"'").split()[:1]
@@ -533,18 +534,16 @@ def test_what_docstrings_and_comments_name_is_there() -> None:
             known.setdefault(path.parent.parent.name, set()).add(path.parent.name)
     everywhere = set().union(*known.values(), known, THEIRS, dir(builtins))
     gone = []
-    for path in files:
-        for line, text in described(path):
-            for found in _NAME.findall(text):
-                parts = found.split(".")
-                if parts[0] in THEIRS:
-                    continue
-                wrong = [part for part in parts if part not in everywhere]
-                wrong += [b for a, b in zip(parts, parts[1:]) if b not in known.get(a, everywhere)]
-                # what has classes is a module, or a class
-                wrong += [a for a, b in zip(parts, parts[1:]) if a.islower() and b[0].isupper() and a not in known]
-                if wrong:
-                    gone.append(f"{path.relative_to(ROOT)}:{line}: `{found}`")
+    for path, line, found in told:
+        parts = found.split(".")
+        if parts[0] in THEIRS:
+            continue
+        wrong = [part for part in parts if part not in everywhere]
+        wrong += [b for a, b in zip(parts, parts[1:]) if b not in known.get(a, everywhere)]
+        # what has classes is a module, or a class
+        wrong += [a for a, b in zip(parts, parts[1:]) if a.islower() and b[0].isupper() and a not in known]
+        if wrong:
+            gone.append(f"{path.relative_to(ROOT)}:{line}: `{found}`")
     assert not gone, "\n".join(gone)
 
 

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import click
@@ -269,14 +270,20 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
 _OTHERS = {"DataWatch", "psutil", "pythonpath", "reconcileTasks"}
 
 
+@cache
+def _names() -> set[str]:
+    """All names of the code, and more words of it."""
+    files = [ROOT / file[1:] for file in _FILES if file.endswith((".py", ".pyi", ".cpp", ".hpp"))]
+    known = {word for file in files for word in re.findall(r"\w+", file.read_text(encoding="utf-8"))}
+    return known | {part for file in files for part in (file.stem, *file.relative_to(ROOT).parts)} | _OTHERS
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.parent.name == "design" or page.stem == "architecture"], ids=name
 )
 def test_every_name_of_the_code_in_a_page_for_developers_is_there(page: Path) -> None:
     """Classes, functions, modules, folders; by the last part of a dotted name."""
-    files = [ROOT / file[1:] for file in _FILES if file.endswith((".py", ".pyi", ".cpp", ".hpp"))]
-    known = {word for file in files for word in re.findall(r"\w+", file.read_text(encoding="utf-8"))}
-    known |= {part for file in files for part in (file.stem, *file.relative_to(ROOT).parts)} | _OTHERS
+    known = _names()
     wrong = [
         f"{name(page)}:{line}: {text}"
         for line, text in backticked(read(page))
