@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from fake_elastic import FakeElastic
 from forwarding import EXECUTOR, ForwarderProcess, Printer
 from waiting import until
 
-LINES = "".join(f"line {number:05}\n" for number in range(200_000))
+
+@cache
+def lines() -> str:
+    """Made when a test needs them: each worker reads this file."""
+    return "".join(f"line {number:05}\n" for number in range(200_000))
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ class Machine:
         assert process.counts()["lost_bytes"] == size
         assert why in self.status() and "the disk limit was reached" not in self.status()
         kept = [one for one in list(self.elastic.documents.values()) if one["event"]["dataset"] != "daqsched.dropped"]
-        assert sum(len(one["message"]) + 1 for one in kept) + size == len(LINES)
+        assert sum(len(one["message"]) + 1 for one in kept) + size == len(lines())
 
 
 @pytest.fixture
@@ -83,7 +88,7 @@ def machine(tmp_path: Path, elastic: FakeElastic) -> Machine:
 
 def test_a_log_file_that_was_emptied_before_it_was_read(machine: Machine) -> None:
     """Elasticsearch is away, and somebody wants room."""
-    machine.log.write_text(LINES)
+    machine.log.write_text(lines())
     process = machine.start()
     until(lambda: (machine.spool / "forward" / "status.json").exists() and process.counts()["read"], "some is read")
     until(lambda: process.counts()["waiting_bytes"], "some waits")
@@ -96,7 +101,7 @@ def test_a_log_file_that_was_emptied_before_it_was_read(machine: Machine) -> Non
 
 def test_a_log_file_that_vanished_while_no_forwarder_ran(machine: Machine) -> None:
     """What had been seen of it is the least that is lost; nothing is counted twice by those that come later."""
-    machine.log.write_text(LINES)
+    machine.log.write_text(lines())
     process = machine.start()
     until(lambda: (machine.spool / "forward" / "status.json").exists() and process.counts()["read"], "some is read")
     assert process.stop() == 0  # what waits is in its journal
@@ -113,7 +118,7 @@ def test_a_log_file_that_vanished_while_no_forwarder_ran(machine: Machine) -> No
     counts = process.counts()
     assert counts["losses"] == len(machine.told())
     lost = sum(one["daqsched"]["dropped"]["bytes"] for one in machine.told())
-    assert lost == counts["lost_bytes"] == len(LINES)
+    assert lost == counts["lost_bytes"] == len(lines())
     assert "the disk limit was reached" not in machine.status() and "the file was gone" in machine.status()
     assert process.stop() == 0
 
@@ -121,7 +126,7 @@ def test_a_log_file_that_vanished_while_no_forwarder_ran(machine: Machine) -> No
 def test_a_jobs_output_that_was_emptied_before_it_was_read(machine: Machine) -> None:
     """By the program itself, or by somebody who wants room."""
     printer = Printer(machine.spool)
-    printer.print(LINES)
+    printer.print(lines())
     process = machine.start()
     until(lambda: (machine.spool / "forward" / "status.json").exists() and process.counts()["read"], "some is read")
     until(lambda: process.counts()["waiting_bytes"], "some waits")

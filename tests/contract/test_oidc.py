@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import cache
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -155,7 +156,10 @@ def _changed(lab: IdentityProvider, claims: Claims) -> str:
     return ".".join([head, base64.urlsafe_b64encode(forged).rstrip(b"=").decode(), signature])
 
 
-_STRANGER = rsa.generate_private_key(65537, 2048)
+@cache
+def _stranger() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
+
 
 #: What is wrong with a token -> how it is made, and what is said.
 WRONG: dict[str, tuple[Callable[[IdentityProvider, Claims], str], str]] = {
@@ -193,15 +197,15 @@ WRONG: dict[str, tuple[Callable[[IdentityProvider, Claims], str], str]] = {
     "unknown kid": (lambda lab, claims: lab.signed(claims, kid="other"), "not among its keys"),
     "the kid of another kind": (lambda lab, claims: lab.signed(claims, kid="ec"), "not among its keys"),
     "another's key": (
-        lambda lab, claims: jwt.encode(claims, _STRANGER, "RS256", headers={"kid": "rsa"}),
+        lambda lab, claims: jwt.encode(claims, _stranger(), "RS256", headers={"kid": "rsa"}),
         "its signature is wrong",
     ),
     "a key of its own": (
         lambda lab, claims: jwt.encode(
             claims,
-            _STRANGER,
+            _stranger(),
             "RS256",
-            headers={"jwk": json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(_STRANGER.public_key()))},
+            headers={"jwk": json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(_stranger().public_key()))},
         ),
         "signature is wrong",
     ),
