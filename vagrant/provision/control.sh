@@ -68,12 +68,13 @@ xpack.security.http.ssl.enabled: true
 xpack.security.http.ssl.certificate: http.pem
 xpack.security.http.ssl.key: http.key
 P
-  # the start counts more than the speed here: the first compiler, the simplest collector
+  # the start counts more than the speed here: the first compiler, the simplest collector. Its users and roles are files; an index
+  # of them, into which it would write its own roles, it can't make, and would try again and again
   grep -vE '^-XX:\+UseG1GC|^-XX:\+HeapDump|^-XX:HeapDumpPath|^-Xlog:gc|^-XX:\+AlwaysPreTouch|^[0-9-]*:?-XX:ErrorFile|^-XX:ErrorFile' /opt/elasticsearch/config/jvm.options |
     put /etc/elasticsearch/jvm.options root 644
   put /etc/elasticsearch/environment root 644 <<P
 ES_JAVA_HOME=$(dirname "$(dirname "$(readlink -f /usr/bin/java)")")
-ES_JAVA_OPTS=-Xms512m -Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-AlwaysPreTouch
+ES_JAVA_OPTS=-Xms512m -Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-AlwaysPreTouch -Des.queryable_built_in_roles_enabled=false
 CLI_JAVA_OPTS=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto
 P
   unit elasticsearch <"$parts/provision/units/elasticsearch.service"
