@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from chromium import Page
 
 #: What a page says of what went wrong in it; among it each breach of its content security policy.
 TROUBLE = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Page.javascriptDialogOpening")
+
+#: The code of axe-core, which looks for what keeps people out.
+AXE = Path(__file__).resolve().parents[1] / ".venv-web" / "node_modules" / "axe-core" / "axe.min.js"
+
+FAULTS = "axe.run().then(({violations}) => violations.map(({id, impact, nodes}) => [id, impact, nodes[0].html]))"
+
+#: What somebody may have written anywhere.
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>\"'><svg onload=alert(1)> javascript:alert(1)"
 
 READY = "document.body?.dataset.ready !== undefined"
 SAID = "!document.querySelector('#said').hidden"

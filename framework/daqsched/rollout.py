@@ -228,6 +228,11 @@ def words(rollout: Rollout) -> str:
     return f"{head}: batch {rollout.at + 1} of {rollout.batches}" if rollout.at >= 0 else f"{head}: begins"
 
 
+def how_it_is(rollout: Rollout) -> str:
+    """`words`, and while it is under way when it gives up."""
+    return f"{words(rollout)}; {limit_words(rollout)}" if rollout.state == "running" else words(rollout)
+
+
 def _of_part(rollout: Rollout) -> str:
     return f" of part {rollout.part}" if rollout.part not in ("", NO_PART) else ""
 

@@ -12,6 +12,8 @@ function roleOf(verbs: Record<string, string>): string {
   return has("rights") ? "admin" : has("apply") ? "expert" : has("stop") ? "shifter" : has("see") ? "viewer" : "of parts of the farm only";
 }
 
+const PLACES = [["/", "Farm"], ["/incidents", "Incidents"], ["/rollout", "Rollout"], ["/history", "History"]] as const;
+
 export function Bar() {
   const [me, known] = [who.value, farm.value];
   return (
@@ -19,6 +21,13 @@ export function Bar() {
       <h1>
         <a href="/">daqsched</a>
       </h1>
+      <nav aria-label="pages">
+        {PLACES.map(([path, words]) => (
+          <a href={path} aria-current={location.pathname === path ? "page" : undefined}>
+            {words}
+          </a>
+        ))}
+      </nav>
       {known && <Age />}
       {known && known.head.control.map((one) => (
         <span class="control">

@@ -6,9 +6,12 @@ import { Bar, Sentence } from "./bar.js";
 import { Detail } from "./detail.js";
 import { Filter } from "./filter.js";
 import { Grid } from "./grid.js";
+import { HistoryPage } from "./history.js";
+import { IncidentsPage } from "./incidents.js";
 import { Lists } from "./lists.js";
 import { Overview } from "./overview.js";
 import { begin, farm, said, stale } from "./store.js";
+import { RolloutPage } from "./rollout.js";
 import { StoryPage } from "./story.js";
 import { sentenceOf } from "./view.js";
 
@@ -16,6 +19,9 @@ const SPOKEN_EVERY_MS = 10_000;
 
 /** JOB@HOST where the address is /i/JOB@HOST; empty: it is the farm's. */
 const STORY = storyOf(location.pathname);
+
+/** What is at the other addresses. */
+const OTHER = { "/incidents": IncidentsPage, "/rollout": RolloutPage, "/history": HistoryPage }[location.pathname];
 
 function storyOf(path: string): string {
   try {
@@ -35,9 +41,9 @@ function Page() {
         </p>
       )}
       <main class={stale.value ? "stale" : ""}>
-        {STORY ? <StoryPage name={STORY} /> : <Sentence />}
+        {STORY ? <StoryPage name={STORY} /> : OTHER ? <OTHER /> : <Sentence />}
         <Spoken />
-        {farm.value && !STORY && (
+        {farm.value && !STORY && !OTHER && (
           <>
             <Filter />
             <Overview />

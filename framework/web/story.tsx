@@ -1,22 +1,19 @@
 // One instance: what became of it and why, where it runs, what it printed last.
 
 import { useEffect, useState } from "preact/hooks";
-import { ask, loginPlace } from "../daqsched/pages/place.js";
 import { Acts } from "./acts.js";
 import { commandOf } from "./address.js";
+import { told, type Told } from "./asked.js";
 import { Notices } from "./bar.js";
 import { Command, Copied } from "./detail.js";
 import { Since } from "./lists.js";
 import { cellOf, marksOf } from "./model.js";
 import { State } from "./signs.js";
-import { farm, now, tick, whyNot, zone } from "./store.js";
+import { farm, now, tick, zone } from "./store.js";
 import { timeOf } from "./times.js";
 import type { LinesAnswer, Row, StatusAnswer, StoriesAnswer, Story, WhyAnswer } from "./wire.js";
 
 const MOST_LINES = 30;
-
-/** What is asked about one: the answer, or why there is none, or that it is not in the answer; null while it is awaited. */
-type Told<Answer> = { found: Answer } | { error: string } | { nothing: true } | null;
 
 interface All {
   row: Told<Row>;
@@ -27,14 +24,6 @@ interface All {
 }
 
 const NOTHING: All = { row: null, missing: "", why: null, story: null };
-
-async function told<Answer, Part>(path: string, part: (answer: Answer) => Part | undefined, body?: unknown): Promise<Told<Part>> {
-  const { status, found } = await ask(path, body);
-  if (status === 401) location.replace(loginPlace());
-  if (status !== 200) return { error: whyNot(found) };
-  const its = part(found as Answer);
-  return its === undefined ? { nothing: true } : { found: its };
-}
 
 export function StoryPage({ name }: { name: string }) {
   const [all, setAll] = useState(NOTHING);
@@ -65,9 +54,6 @@ export function StoryPage({ name }: { name: string }) {
   const row = all.row && "found" in all.row ? all.row.found : null;
   return (
     <article class="story">
-      <p>
-        <a href="/">The farm</a>
-      </p>
       <h2>{name}</h2>
       <Notices />
       {gone && <p>It is not there, or you may not see it{all.missing && `: ${all.missing}`}</p>}

@@ -41,6 +41,31 @@ export interface BoardReset {
   why: string;
 }
 
+export interface CheckSpec {
+  address?: string;
+  argv?: string[];
+  failures?: number;
+  grace_s?: number;
+  interval_s?: number;
+  kind: string;
+  name: string;
+  path?: string;
+  pattern?: string;
+  port?: number | string;
+  silence_s?: number;
+  stream?: string;
+  timeout_s?: number;
+  unhealthy?: string;
+}
+
+export interface Container {
+  devices?: string[];
+  engine?: string;
+  image: string;
+  network?: string;
+  volumes?: string[];
+}
+
 export interface Done {
   at: number;
   id: string;
@@ -48,6 +73,11 @@ export interface Done {
   name: string;
   ok: boolean;
   words: string;
+}
+
+export interface EndLimit {
+  programs?: number;
+  share?: string;
 }
 
 export interface Exit {
@@ -63,6 +93,13 @@ export interface Exit {
   ran_s: number;
   signal?: null | string;
   why?: string;
+}
+
+export interface Failure {
+  at: number;
+  host: string;
+  job: string;
+  why: string;
 }
 
 export interface FarmHead {
@@ -83,6 +120,11 @@ export interface FarmHead {
   user?: string;
 }
 
+export interface HistoryAnswer {
+  next?: number;
+  revisions: RevisionHead[];
+}
+
 export interface InControl {
   before?: string;
   forced?: boolean;
@@ -94,10 +136,125 @@ export interface InControl {
   yours?: boolean;
 }
 
+export interface Incident {
+  applied: number;
+  count: number;
+  earlier?: boolean;
+  first: number;
+  hosts: string[];
+  how: string;
+  jobs: string[];
+  last: number;
+  line: string;
+  printed?: boolean;
+  release: string;
+  revision: number;
+}
+
+export interface IncidentsAnswer {
+  daemon?: number;
+  incidents: Incident[];
+  now: number;
+}
+
+export interface JobSpec {
+  action_timeout_s?: number;
+  actions?: Record<string, string[]>;
+  after?: string[];
+  argv: string[];
+  attributes?: Record<string, string>;
+  checks?: CheckSpec[];
+  console?: boolean;
+  container?: Container | null;
+  cpus?: number;
+  critical?: boolean;
+  cwd?: string;
+  disk?: number;
+  env?: Record<string, string>;
+  forward?: boolean;
+  hosts?: string[];
+  labels?: Record<string, string>;
+  libraries?: boolean;
+  limits?: Record<string, number>;
+  lock?: boolean;
+  mem?: number;
+  name: string;
+  needs?: string[];
+  output?: string;
+  owner?: string;
+  part?: string;
+  ports?: Record<string, number>;
+  release?: string;
+  replaces?: string[];
+  restart?: Restart;
+  setuid?: boolean;
+  shifter_actions?: string[];
+  start?: string;
+  stop?: Stop;
+  user?: string;
+}
+
+export interface Journal {
+  directory?: string;
+  enabled?: boolean;
+  hosts?: string[];
+  units?: string[];
+}
+
+export interface JsonLines {
+  address?: string;
+  buffer?: number;
+  hosts?: string[];
+  udp?: number;
+}
+
 export interface LinesAnswer {
   lacks?: string[];
   lines: StoredLine[];
   says?: string;
+}
+
+export interface LogFiles {
+  charset?: string;
+  follow_links?: boolean;
+  from_start?: boolean;
+  hosts?: string[];
+  labels?: Record<string, string>;
+  level?: string;
+  multiline?: string;
+  name: string;
+  paths: string[];
+  time?: string;
+}
+
+export interface LogbookEntry {
+  message: string;
+  number: number;
+  time: number;
+  user: string;
+}
+
+export interface LoggingSpec {
+  api_key_file?: string;
+  ca_file?: string;
+  disk?: number;
+  elasticsearch?: string;
+  enabled?: boolean;
+  files?: LogFiles[];
+  index?: string;
+  journal?: Journal;
+  json?: JsonLines;
+  keep?: number;
+  period?: string;
+  run_file?: string;
+  syslog?: Syslog;
+  user_file?: string;
+  when_full?: string;
+}
+
+export interface PartSpec {
+  confirm?: EndLimit | null;
+  rollout?: Strategy | null;
 }
 
 export interface Report {
@@ -121,6 +278,38 @@ export interface Report {
   version?: number;
 }
 
+export interface Restart {
+  budget?: number;
+  cap_s?: number;
+  delay_s?: number;
+  factor?: number;
+  give_up?: number;
+  policy?: string;
+  reset_s?: number;
+  success_codes?: number[];
+  window_s?: number;
+}
+
+export interface RevisionAnswer {
+  head: RevisionHead;
+  spec: Spec;
+  taken?: Record<string, number>;
+}
+
+export interface RevisionHead {
+  changes?: Record<string, number>;
+  digest: string;
+  message: string;
+  notes?: LogbookEntry[];
+  number: number;
+  part?: string;
+  rollout?: RolloutOutcome | null;
+  source?: string;
+  time: number;
+  user: string;
+  went?: string;
+}
+
 export interface RightsAnswer {
   called: string[];
   file?: string;
@@ -129,6 +318,59 @@ export interface RightsAnswer {
   name: string;
   trouble?: string;
   verbs: Record<string, string>;
+}
+
+export interface Rollout {
+  as_asked?: boolean;
+  at?: number;
+  batch_began?: number;
+  batches: number;
+  before: number;
+  began: number;
+  cause?: string;
+  changed?: number;
+  complete?: number;
+  ended?: number;
+  failed?: number;
+  failures?: Failure[];
+  guard?: string;
+  hosts: number;
+  instances: number;
+  kind: "apply" | "restart";
+  message: string;
+  number: number;
+  part?: string;
+  paused_by?: string;
+  reached?: number;
+  ready_since?: number;
+  replaced_by?: number;
+  revision: number;
+  state?: "aborted" | "done" | "paused" | "rolled-back" | "running";
+  strategy: Strategy;
+  unreached?: string[];
+  user: string;
+  why?: string;
+}
+
+export interface RolloutAnswer {
+  lagging: [string, string, string][];
+  now: number;
+  rejected?: [string, string, string][];
+  rollout: Rollout | null;
+  words?: string;
+}
+
+export interface RolloutOutcome {
+  batch: number;
+  batches: number;
+  ended?: number;
+  instances?: number;
+  number: number;
+  reached?: number;
+  replaced_by?: number;
+  state: "aborted" | "done" | "paused" | "rolled-back" | "running";
+  unreached?: string;
+  why: string;
 }
 
 export interface Row {
@@ -167,6 +409,19 @@ export interface Selected {
   which?: string;
 }
 
+export interface Spec {
+  confirm?: EndLimit | null;
+  jobs?: JobSpec[];
+  logging?: LoggingSpec;
+  logging_part?: string;
+  part?: string;
+  parts?: Record<string, PartSpec>;
+  rollout?: Strategy | null;
+  source?: string;
+  variants?: JobSpec[];
+  version?: number;
+}
+
 export interface StandbyCopied {
   daemon?: string;
   lines?: number;
@@ -199,6 +454,16 @@ export interface StatusAnswer {
   unauthenticated?: string[];
   unmatched?: string[];
   user: string;
+}
+
+export interface Stop {
+  after?: string[];
+  before?: string[];
+  grace_s?: number;
+  hook_timeout_s?: number;
+  second_grace_s?: number;
+  second_signal?: string;
+  signal?: string;
 }
 
 export interface StoredLine {
@@ -235,6 +500,26 @@ export interface Story {
   job: string;
   state: string;
   why: string;
+}
+
+export interface Strategy {
+  batches?: (number | string)[];
+  failures?: number;
+  guard?: string;
+  on_failure?: "pause" | "rollback";
+  pause_after?: number[];
+  ready_s?: number;
+  timeout_s?: number;
+}
+
+export interface Syslog {
+  address?: string;
+  buffer?: number;
+  hosts?: string[];
+  idle_s?: number;
+  senders?: number;
+  tcp?: number;
+  udp?: number;
 }
 
 export interface WhyAnswer {

@@ -16,19 +16,13 @@ from daqsched import passwords
 from daqsched.engine import events
 from daqsched.serve.pages import BUILT, FILES
 from daqsched.spec import Spec
-from login_page import CONTRAST, breaches, log_in
+from login_page import AXE, CONTRAST, FAULTS, HOSTILE, breaches, log_in
 from standby_pair import Pair
 from webport import WebServe, cheap_passwords
 
 RULES = 'version: 1\nrules: [{to: "password:alice", role: viewer}]\n'
 
-#: The code of axe-core, which looks for what keeps people out.
-AXE = Path(__file__).resolve().parents[2] / ".venv-web" / "node_modules" / "axe-core" / "axe.min.js"
-
-FAULTS = "axe.run().then(({violations}) => violations.map(({id, impact, nodes}) => [id, impact, nodes[0].html]))"
-
 FILLED = "document.querySelector('.grid [data-state], .story .now')"
-HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>\"'><svg onload=alert(1)> javascript:alert(1)"
 
 #: A tab that hears no changes of another one, and whose first board is cut off.
 DEAF = """{

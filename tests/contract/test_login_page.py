@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from daqsched.operations import OPERATIONS
-from daqsched.serve.pages import BUILT, FILES, FOLDER, PARTS, STORY, page, table
+from daqsched.serve.pages import BUILT, FILES, FOLDER, PARTS, PLACES, STORY, page, table
 from daqsched.serve.web_rules import (
     ANSWERS,
     COOKIE,
@@ -168,16 +168,18 @@ def test_what_is_no_place_of_ours_is_none() -> None:
 def test_no_path_becomes_one_of_a_file(text: str, method: str) -> None:
     """Only what is in the table, to the letter, is a page."""
     for path in (text, f"/pages/{text}", f"/pages/../{text}", f"/login/{text}", f"/{text}"):
-        there = path in FILES or (path.startswith(STORY) and BUILT.exists())
+        there = path in FILES or ((path.startswith(STORY) or path in PLACES) and BUILT.exists())
         assert (page(method, path) is not None) == (there and method in ("GET", "HEAD"))
 
 
 @given(some.text(max_size=40))
 def test_a_story_is_the_page_of_the_farm_whatever_it_is_about(text: str) -> None:
-    """The same bytes: which instance it is about, the page reads from its address."""
-    found, farm = page("GET", f"{STORY}{text}"), page("GET", "/")
+    """The same bytes: which instance it is about, the page reads from its address; so are the other pages."""
+    farm = page("GET", "/")
     assert farm is not None
-    assert (found.body if found else None) == (farm.body if BUILT.exists() else None)
+    for place in (f"{STORY}{text}", *PLACES):
+        found = page("GET", place)
+        assert (found.body if found else None) == (farm.body if BUILT.exists() else None)
 
 
 def test_a_visit_is_a_browser_s_look_at_a_page() -> None:

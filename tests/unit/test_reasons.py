@@ -16,7 +16,7 @@ from daqsched.preflight import questions
 from daqsched.protocol import StatusAnswer, WhyAnswer
 from daqsched.rollout import Strategy, words
 from daqsched.select import selection
-from daqsched.serve.operator_api import _rollout_of
+from daqsched.serve.rollout_answer import rollout_of
 from daqsched.spec import Spec
 from daqsched.states import Shown
 from daqsched.terminal.show import status_table
@@ -59,7 +59,7 @@ def test_a_rollout_that_missed_a_host_says_which_and_is_not_done() -> None:
     assert any("but not on hlt02" in line for line in printed(status_table(answer)))
     world.report(world.task_of("readout", "hlt02"))
     assert rollout_mark(world.engine) == "" and still_away(world.engine) == ()
-    answered = _rollout_of(world.engine, 0, world.now).rollout
+    answered = rollout_of(world.engine, 0, world.now).rollout
     assert answered is not None and words(answered).startswith("rollout 1 of revision 2 is done, after ")
 
 

@@ -94,6 +94,8 @@ class RevisionHead(msgspec.Struct):
     notes: list[LogbookEntry] = []
     #: How far its rollout has come, or how it ended; null: it had none, or that is forgotten.
     rollout: Optional[RolloutOutcome] = None
+    #: The same as a sentence.
+    went: str = ""
 
 
 class HistoryAnswer(msgspec.Struct):
@@ -153,6 +155,8 @@ class RolloutAnswer(msgspec.Struct):
     now: float
     #: Of a restart: what was named and is not started anew, as it is stopped, held or does not run, and why: ``(job, host, why)``.
     rejected: list[tuple[str, str, str]] = []
+    #: How it is, as a sentence with the next step; empty: there was none.
+    words: str = ""
 
 
 class SteerRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -12,7 +12,8 @@ they may, `visibility` what they see. Who comes over the network is shown the `w
 `web_rules` say, and is somebody by `authentication`, or by the word of a `trusted_proxy`.
 
 Its answers: `api` is all of them, in parts `change_api` (by `plans`; `only` what means something), `revisions_api`,
-`choices_api`, at the `guess_pace`, `operator_api`, `preflight_api`, `query_api`, `sandbox_api`, `rights_api`, `control_api`,
+`choices_api`, at the `guess_pace`, `operator_api` (`rollout_answer`), `preflight_api`,
+`query_api`, `sandbox_api`, `rights_api`, `control_api`,
 `proposals_api`, `token_api`, `login_api`, `oidc_api` (by a `provider`, whose word is an `id_token`), `lines_api` (by
 `searches`, with `follow_sessions`, what Elasticsearch says by `disclosure`), `console_api` (with `shared_terminals`,
 each of which has a `scrollback`) and `board_api` (with a `live_board`, where each visibility has a `board_view`, whose cells

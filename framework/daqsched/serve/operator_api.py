@@ -41,13 +41,11 @@ from daqsched.serve.planning import Deadline, Planning
 from daqsched.serve.plans import check_way
 from daqsched.serve.request_body import body_of, count_of, which_of
 from daqsched.serve.requested import requested
-from daqsched.serve.visibility import Visibility, seen_of, unsaying, visibility_of, visibility_then
+from daqsched.serve.rollout_answer import as_seen, rollout_of
+from daqsched.serve.visibility import seen_of, unsaying, visibility_of, visibility_then
 from daqsched.spec import FORWARDER
-from daqsched.views.status import all_keys, still_away, why_not_ready
+from daqsched.views.status import all_keys
 from daqsched_executor.contract import ORDER_KINDS, OperatorCommand
-
-#: How many hosts of a batch that lag an answer tells of.
-MOST_LAGGING = 50
 
 
 async def chosen_of(
@@ -114,18 +112,18 @@ class OperatorRoutes:
 
     async def rollout(self, request: Request) -> RolloutAnswer:
         number = which_of(request, "number")
-        found: RolloutAnswer = await self._ask(lambda engine, now: _rollout_of(engine, number, now))
-        return _shown(found, await visibility_of(request, self._ask))
+        found: RolloutAnswer = await self._ask(lambda engine, now: rollout_of(engine, number, now))
+        return as_seen(found, await visibility_of(request, self._ask))
 
     async def _steered(self, request: Request, event: events.Event) -> RolloutAnswer:
         """The rollout as it is when that has been done."""
         number = which_of(request, "number")
         told: list[RolloutAnswer] = []
         accepted = await requested(
-            self._daemon, request, event, lambda engine, now: told.append(_rollout_of(engine, number, now))
+            self._daemon, request, event, lambda engine, now: told.append(rollout_of(engine, number, now))
         )
         told[0].rejected = [*accepted.rejected]
-        return _shown(told[0], await visibility_then(request, self._ask))
+        return as_seen(told[0], await visibility_then(request, self._ask))
 
     async def steer(self, request: Request) -> RolloutAnswer:
         body = await body_of(request, SteerRequest)
@@ -318,31 +316,6 @@ def _words(keys: Sequence[Key]) -> str:
     told = list(hosts.items())[:MOST_NAMES]  # no more is said
     words = ["@".join(filter(None, (job, fold(filter(None, its))))) for job, its in told]
     return some([*words, *list(hosts)[len(told) :]])
-
-
-def _rollout_of(engine: Engine, number: int, now: float) -> RolloutAnswer:
-    """The rollout that is under way or was last; with its ``number`` also the one before."""
-    rolling = engine.rolling
-    if number and rolling.last is not None and rolling.last.number == number:
-        return RolloutAnswer(rolling.last.told(), [], now)
-    lagging: list[tuple[str, str, str]] = []
-    for key in rolling.lagging:
-        why = why_not_ready(engine, key, now)
-        if why and len(lagging) < MOST_LAGGING:
-            lagging.append((*key, why))
-    # a copy: the engine changes its own
-    copy = rolling.rollout.told() if rolling.rollout is not None else None
-    if copy is not None:  # what was there has been told since of those that answer again
-        copy.unreached = still_away(engine)
-    return RolloutAnswer(copy, lagging, now)
-
-
-def _shown(found: RolloutAnswer, visibility: Optional[Visibility]) -> RolloutAnswer:
-    if visibility is not None:
-        found.lagging = list(visibility.triples(one for one in found.lagging if visibility.sees(one[0], one[1])))
-        found.rejected = list(visibility.triples(found.rejected))
-        found.rollout = visibility.rollout(found.rollout) if found.rollout is not None else None
-    return found
 
 
 def _leases_of(engine: Engine, now: float) -> AsideAnswer:

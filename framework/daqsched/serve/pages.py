@@ -48,6 +48,9 @@ def table(built: Path) -> Mapping[str, Path]:
 #: What begins so is the page of the farm, too, about one instance: it reads in its address which one.
 STORY = "/i/"
 
+#: And so are these.
+PLACES = frozenset(["/incidents", "/rollout", "/history"])
+
 #: Which file is at which path.
 FILES: Mapping[str, Path] = table(BUILT)
 
@@ -60,7 +63,7 @@ def _contents() -> Mapping[str, bytes]:
 
 def page(method: str, path: str) -> Optional[Response]:
     """What is at this path; None: no page."""
-    if path.startswith(STORY) and FILES["/"].name == "farm.html":
+    if (path.startswith(STORY) or path in PLACES) and FILES["/"].name == "farm.html":
         path = "/"
     if path not in FILES or method not in ("GET", "HEAD"):
         return None

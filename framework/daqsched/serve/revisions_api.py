@@ -81,7 +81,9 @@ class RevisionRoutes:
                     counts = _as_it_was(known[head.number], counts)
                 source = new.source if sees else veiled_source(new.source)
                 head = msgspec.structs.replace(head, source=source, changes=counts)
-            heads.append(head if visibility is None else visibility.head(head))
+            head = head if visibility is None else visibility.head(head)
+            went = head.rollout.words() if head.rollout is not None else ""
+            heads.append(msgspec.structs.replace(head, went=went))
         notes = await self._ask(lambda engine, now: between([head.time for head in heads], engine.logbook))
         heads = [msgspec.structs.replace(head, notes=its) for head, its in zip(heads, notes)]
         return HistoryAnswer(heads, heads[-1].number if len(found) > most else 0)

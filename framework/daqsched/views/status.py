@@ -15,7 +15,7 @@ from daqsched.engine.reasons import no_master, reason_of
 from daqsched.engine.shown import since_of
 from daqsched.engine.time_format import TimeFormat
 from daqsched.plural import plural
-from daqsched.rollout import limit_words, words
+from daqsched.rollout import how_it_is, words
 from daqsched.states import ORDER, Shown
 from daqsched.views.blocked import BlockedJobs, seen
 from daqsched.views.rows import Progress, Row, as_desired
@@ -89,7 +89,7 @@ def rollout_mark(engine: Engine) -> str:
     if rollout is None:
         return ""
     if rollout.state == "running":
-        return f"{words(rollout)}; {limit_words(rollout)}"
+        return how_it_is(rollout)
     behind = sum(len(hosts) for hosts in engine.mixed.values())
     if rollout.state == "paused":
         return words(rollout)
