@@ -18,7 +18,7 @@ TOGETHER = (
         f"tests/unit/test_{name}.py"
         for name in ("boundaries", "denials", "pages", "plural", "typed_lines", "vocabulary")
     },
-    {f"tests/cluster/test_{name}.py" for name in ("audit_copy", "lines_rights", "reader_roles", "rights")},
+    {f"tests/cluster/test_{name}.py" for name in ("audit_copy", "lines_rights", "logs_page", "reader_roles", "rights")},
 )
 
 #: So many workers run files that need servers: each of them has a Mesos and an Elasticsearch, which two cores just bear. What needs

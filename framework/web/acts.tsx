@@ -5,7 +5,7 @@ import { commandOf, quoted } from "./address.js";
 import { endsOf, endSentence, saidOf, type Verb } from "./ends.js";
 import { nameOf } from "./model.js";
 import { Question } from "./question.js";
-import { farm, who } from "./store.js";
+import { address, farm, who } from "./store.js";
 import type { Selected } from "./wire.js";
 
 /** What was meant when it was asked for: it does not change under the hand of whoever reads it. */
@@ -27,7 +27,8 @@ function ActsOf({ words, cells }: { words: readonly string[]; cells: readonly nu
   const [done, setDone] = useState("");
   const verbs = who.value?.verbs ?? {};
   const may = (["stop", "start", "restart"] as const).filter((verb) => verbs[verb] === "");
-  if (may.length === 0 && !done) return null;
+  // what was can not be stopped
+  if ((may.length === 0 && !done) || address.value.then) return null;
   const begin = (verb: Verb): void => {
     const known = farm.peek();
     setDone("");

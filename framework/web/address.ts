@@ -11,6 +11,8 @@ export interface Address {
   readonly rows: "hosts" | "jobs";
   /** JOB@HOST of what is looked at; empty: nothing. */
   readonly at: string;
+  /** As it was then, in seconds since the epoch; 0: as it is. */
+  readonly then: number;
 }
 
 export function addressOf(search: string): Address {
@@ -22,8 +24,17 @@ export function addressOf(search: string): Address {
     show: found.get("show") === "changed" ? "changed" : "trouble",
     rows: found.get("rows") === "jobs" ? "jobs" : "hosts",
     at: (found.get("cell") ?? "").slice(0, 600),
+    then: momentOf(found.get("at") ?? ""),
   };
 }
+
+/** 2026-11-29T14:02:11Z as seconds since the epoch; 0: it is no moment that was. */
+export function momentOf(text: string): number {
+  const at = Date.parse(text.slice(0, 40)) / 1000;
+  return Number.isFinite(at) && at > 0 && at < 1e11 ? at : 0;
+}
+
+export const stampOf = (at: number): string => new Date(at * 1000).toISOString().replace(".000Z", "Z");
 
 /** What stands behind the path; empty where nothing is chosen. */
 export function searchOf(address: Address): string {
@@ -33,7 +44,8 @@ export function searchOf(address: Address): string {
   if (address.show !== "trouble") made.set("show", address.show);
   if (address.rows !== "hosts") made.set("rows", address.rows);
   if (address.at) made.set("cell", address.at);
-  const text = made.toString().replaceAll("%40", "@").replaceAll("%2A", "*").replaceAll("%2C", ",");
+  if (address.then) made.set("at", stampOf(address.then));
+  const text = made.toString().replaceAll("%40", "@").replaceAll("%2A", "*").replaceAll("%2C", ",").replaceAll("%3A", ":");
   return text && `?${text}`;
 }
 

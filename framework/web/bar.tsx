@@ -1,18 +1,19 @@
 // The top of the page: who, how old, how many.
 
+import { Keys } from "./keys.js";
 import { STATES } from "./model.js";
 import { Sign } from "./signs.js";
-import { address, ageS, choose, farm, go, heard, leave, now, setBack, stale, tick, who, zone } from "./store.js";
+import { address, ageS, choose, farm, go, heard, leave, now, setBack, stale, tick, today, who, zone } from "./store.js";
 import { lengthOf, timeOf } from "./times.js";
 import { noticesOf, sentenceOf } from "./view.js";
 
 /** The strongest role whose verbs somebody has for the farm as a whole. */
-function roleOf(verbs: Record<string, string>): string {
+export function roleOf(verbs: Record<string, string>): string {
   const has = (verb: string): boolean => verbs[verb] === "";
   return has("rights") ? "admin" : has("apply") ? "expert" : has("stop") ? "shifter" : has("see") ? "viewer" : "of parts of the farm only";
 }
 
-const PLACES = [["/", "Farm"], ["/incidents", "Incidents"], ["/rollout", "Rollout"], ["/history", "History"]] as const;
+const PLACES = [["/", "Farm"], ["/logs", "Logs"], ["/incidents", "Incidents"], ["/rollout", "Rollout"], ["/history", "History"], ["/crew", "Crew"]] as const;
 
 export function Bar() {
   const [me, known] = [who.value, farm.value];
@@ -28,19 +29,20 @@ export function Bar() {
           </a>
         ))}
       </nav>
-      {known && <Age />}
+      {(known || address.value.then > 0) && <Age />}
       {known && known.head.control.map((one) => (
         <span class="control">
           {one.user} is in control of {one.part === null ? "the farm" : one.part || "the part without a name"}
         </span>
       ))}
       <span class="grow" />
+      <Keys />
       <button type="button" class="plain" onClick={() => choose(zone.value === "UTC" ? "local" : "UTC")} title="in which zone times are shown">
         times: {zone.value}
       </button>
       {me && (
         <span class="me">
-          <strong>{me.name}</strong>, {roleOf(me.verbs)}
+          <a href="/me">{me.name}</a>, {roleOf(me.verbs)}
         </span>
       )}
       <button type="button" id="leave" onClick={leave}>
@@ -51,6 +53,13 @@ export function Bar() {
 }
 
 function Age() {
+  if (address.value.then) {
+    return (
+      <span class="age then" id="age">
+        as of {timeOf(address.value.then, zone.value, today.value)}
+      </span>
+    );
+  }
   const old = ageS.value;
   const at = timeOf(heard.value / 1000 + (farm.value?.offset ?? 0), zone.value, now.value);
   return (
@@ -86,7 +95,7 @@ export function Sentence() {
       <Notices />
       <p class="faint" id="revision">
         {head.revision
-          ? `Revision ${head.revision} is in force, applied by ${head.user} at ${timeOf(head.applied, zone.value, now.value)}.`
+          ? `Revision ${head.revision} ${address.value.then ? "was" : "is"} in force, applied by ${head.user} at ${timeOf(head.applied, zone.value, now.value)}.`
           : "Nothing has been applied yet."}
         {head.leader && ` The leader is ${head.leader}.`}
       </p>

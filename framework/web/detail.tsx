@@ -70,12 +70,12 @@ export function Command({ text }: { text: string }) {
 }
 
 /** A text that is copied with a button. */
-export function Copied({ text }: { text: string }) {
+export function Copied({ text, short }: { text: string; short?: string }) {
   // that it was copied is said of this text and of no other
-  return <CopiedText key={text} text={text} />;
+  return <CopiedText key={text} text={text} short={short} />;
 }
 
-function CopiedText({ text }: { text: string }) {
+function CopiedText({ text, short }: { text: string; short?: string | undefined }) {
   const [copied, setCopied] = useState("");
   const copy = (): void => {
     navigator.clipboard.writeText(text).then(
@@ -85,8 +85,8 @@ function CopiedText({ text }: { text: string }) {
   };
   return (
     <>
-      <code>{text}</code>{" "}
-      <button type="button" class="plain" onClick={copy} aria-label={`Copy ${text}`}>
+      {short ? <span>{short}</span> : <code>{text}</code>}{" "}
+      <button type="button" class="plain" onClick={copy} aria-label={short ? "Copy all of it" : `Copy ${text}`}>
         Copy
       </button>{" "}
       <span role="status">{copied}</span>

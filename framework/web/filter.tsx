@@ -2,7 +2,7 @@
 
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Acts } from "./acts.js";
-import { commandOf } from "./address.js";
+import { commandOf, stampOf } from "./address.js";
 import { wordsOf } from "./selection.js";
 import { address, farm, go, view } from "./store.js";
 
@@ -20,7 +20,7 @@ export function Filter() {
     return () => document.removeEventListener("keydown", focus);
   }, []);
   const { mistake, cells } = view.value;
-  const { q, states, rows } = address.value;
+  const { q, states, rows, then } = address.value;
   const total = farm.value?.head.total ?? 0;
   return (
     <form class="filter" role="search" onSubmit={(event) => event.preventDefault()}>
@@ -49,15 +49,15 @@ export function Filter() {
       <span id="meant" class={mistake ? "wrong" : "faint"}>
         {mistake || (q.trim() || states.length ? `${cells.length.toLocaleString("en")} of ${total.toLocaleString("en")} are meant` : "")}
       </span>
-      {(q.trim() || states.length > 0) && !mistake && <code class="command">{command(q, states)}</code>}
+      {(q.trim() || states.length > 0 || then > 0) && !mistake && <code class="command">{command(q, states, then)}</code>}
       {q.trim() && !mistake && states.length === 0 && <Acts words={wordsOf(q)} cells={cells} />}
     </form>
   );
 }
 
 /** The command that shows the same. */
-const command = (q: string, states: readonly string[]): string =>
-  commandOf("status", wordsOf(q), states.length ? ["--state", states.join(",")] : []);
+const command = (q: string, states: readonly string[], then: number): string =>
+  commandOf("status", wordsOf(q), [...(states.length ? ["--state", states.join(",")] : []), ...(then ? ["--at", stampOf(then)] : [])]);
 
 /** Whether a key is meant for a field that somebody writes in. */
 export const isTyped = (target: EventTarget | null): boolean =>

@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { changed, marksOf, nameOf, trouble } from "./model.js";
 import { State } from "./signs.js";
-import { address, farm, go, now, nowMs, tick, view, zone } from "./store.js";
+import { address, farm, go, now, tick, view, zone } from "./store.js";
 import { lengthOf, timeOf } from "./times.js";
 import { nothingOf } from "./view.js";
 
@@ -16,7 +16,7 @@ export function Lists() {
   if (!known) return null;
   const { cells } = view.value;
   // what leaves the list by time alone may do so a minute late
-  const after = Math.floor(nowMs.value / 60_000) * 60 + known.offset - HOUR;
+  const after = Math.floor(now.value / 60) * 60 - HOUR;
   const [bad, recent] = [trouble(known, cells), changed(known, cells, after)];
   const shows = address.value.show;
   const found = shows === "trouble" ? bad : recent;

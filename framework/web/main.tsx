@@ -3,16 +3,21 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Bar, Sentence } from "./bar.js";
+import { CrewPage } from "./crew.js";
 import { Detail } from "./detail.js";
 import { Filter } from "./filter.js";
 import { Grid } from "./grid.js";
+import { HandoverPage } from "./handover.js";
 import { HistoryPage } from "./history.js";
 import { IncidentsPage } from "./incidents.js";
 import { Lists } from "./lists.js";
+import { LogsPage } from "./logs.js";
+import { MePage } from "./me.js";
 import { Overview } from "./overview.js";
 import { begin, farm, said, stale } from "./store.js";
 import { RolloutPage } from "./rollout.js";
 import { StoryPage } from "./story.js";
+import { Then } from "./then.js";
 import { sentenceOf } from "./view.js";
 
 const SPOKEN_EVERY_MS = 10_000;
@@ -21,7 +26,7 @@ const SPOKEN_EVERY_MS = 10_000;
 const STORY = storyOf(location.pathname);
 
 /** What is at the other addresses. */
-const OTHER = { "/incidents": IncidentsPage, "/rollout": RolloutPage, "/history": HistoryPage }[location.pathname];
+const OTHER = { "/logs": LogsPage, "/incidents": IncidentsPage, "/rollout": RolloutPage, "/history": HistoryPage, "/crew": CrewPage, "/handover": HandoverPage, "/me": MePage }[location.pathname];
 
 function storyOf(path: string): string {
   try {
@@ -43,6 +48,7 @@ function Page() {
       <main class={stale.value ? "stale" : ""}>
         {STORY ? <StoryPage name={STORY} /> : OTHER ? <OTHER /> : <Sentence />}
         <Spoken />
+        {!STORY && !OTHER && <Then />}
         {farm.value && !STORY && !OTHER && (
           <>
             <Filter />

@@ -1,6 +1,6 @@
 // What the page knows of the farm: the cells of a board, and what changed since. Pure.
 
-import type { BoardAnswer, BoardDelta, FarmHead } from "./wire.js";
+import type { BoardAnswer, BoardDelta, FarmHead, Row, StatusAnswer } from "./wire.js";
 
 /** From worst to best, as `daqsched status` sorts. */
 export const STATES = [
@@ -71,6 +71,37 @@ export function farmOf(board: BoardAnswer, nowMs: number): Farm {
     shape: 0,
   };
 }
+
+/** As it was at the answer's moment. */
+export function farmThen(status: StatusAnswer): Farm {
+  const rows = status.rows;
+  const numbers = (names: readonly string[]): Map<string, number> => new Map([...new Set(names)].map((name, at) => [name, at]));
+  const [jobs, hosts] = [numbers(rows.map((one) => one.job)), numbers(rows.map((one) => one.host))];
+  const farm: Farm = {
+    epoch: `then ${status.now}`,
+    v: 0,
+    letters: {},
+    jobs: [...jobs.keys()],
+    hosts: [...hosts.keys()],
+    job: rows.map((one) => jobs.get(one.job) ?? -1),
+    host: rows.map((one) => hosts.get(one.host) ?? -1),
+    state: rows.map((one) => one.state),
+    since: rows.map((one) => one.since ?? 0),
+    restarts: rows.map((one) => one.restarts ?? 0),
+    why: rows.map((one) => one.reason ?? ""),
+    release: rows.map((one) => one.release ?? ""),
+    marks: rows.map(marksThen),
+    head: headOf({ connected: true, revision: status.revision, user: status.user, applied: status.applied, rollout: status.doubt ?? "" } as FarmHead),
+    offset: 0,
+    shape: 0,
+  };
+  const cells = rows.map((_, cell) => cell);
+  farm.head = { ...farm.head, total: rows.length, as_desired: cells.filter((cell) => asDesired(farm, cell)).length, states: Object.fromEntries(counts(farm, cells)) };
+  return farm;
+}
+
+const marksThen = (row: Row): number =>
+  (row.desired === false ? NOT_DESIRED : 0) | (row.outdated ? OUTDATED : 0) | (row.held ? HELD : 0) | (row.blocked ? BLOCKED : 0);
 
 const stateOf = (letters: Record<string, string>, letter: string): string => (letter === "-" ? "" : (letters[letter] ?? "UNKNOWN"));
 

@@ -1,21 +1,25 @@
 // What the page shows, and how it comes to know it.
 
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { ask, loginPlace } from "../daqsched/pages/place.js";
 import { addressOf, searchOf, type Address } from "./address.js";
 import { follow, type Heard } from "./live.js";
-import { farmOf, lacks, take, type Farm } from "./model.js";
+import { farmOf, farmThen, lacks, take, type Farm } from "./model.js";
 import type { Zone } from "./times.js";
 import { viewOf, type View } from "./view.js";
-import type { BoardAnswer, RightsAnswer } from "./wire.js";
+import type { BoardAnswer, RightsAnswer, StatusAnswer } from "./wire.js";
 
 /** After so long without a word what is shown is old. */
 export const STALE_MS = 25_000;
 
-export const farm = signal<Farm | null>(null);
+export const address = signal<Address>(read());
+/** As it is, and as it was where somebody looks at another moment. */
+const live = signal<Farm | null>(null);
+const past = signal<Farm | null>(null);
+/** What is shown. */
+export const farm = computed(() => (address.value.then ? past.value : live.value));
 /** Counts up with each change of the farm, which is changed in place. */
 export const tick = signal(0);
-export const address = signal<Address>(addressOf(location.search));
 export const who = signal<RightsAnswer | null>(null);
 /** What the daemon says why not; empty: nothing is wrong. */
 export const said = signal("");
@@ -24,12 +28,13 @@ export const heard = signal(0);
 export const nowMs = signal(Date.now());
 export const zone = signal<Zone>(kept("zone") === "local" ? "local" : "UTC");
 
-/** The daemon's time, in seconds. */
-export const now = computed(() => nowMs.value / 1000 + (farm.value?.offset ?? 0));
+/** The daemon's time, in seconds; the moment that is looked at. */
+export const now = computed(() => address.value.then || today.value);
+export const today = computed(() => nowMs.value / 1000 + (live.value?.offset ?? 0));
 export const ageS = computed(() => Math.max(0, (nowMs.value - heard.value) / 1000));
 /** Nobody knows the age either where our clock was set back. */
 export const setBack = computed(() => nowMs.value < heard.value - 1000);
-export const stale = computed(() => farm.value !== null && (setBack.value || nowMs.value - heard.value > STALE_MS));
+export const stale = computed(() => !address.value.then && live.value !== null && (setBack.value || nowMs.value - heard.value > STALE_MS));
 
 /** What must be thought over anew: a change of states only where the filter asks for states. */
 const shape = computed(() => {
@@ -59,6 +64,12 @@ export function choose(to: Zone): void {
   } catch {
     // a browser that keeps nothing shows UTC next time
   }
+}
+
+/** Another moment is looked at on the page of the farm alone. */
+function read(): Address {
+  const found = addressOf(location.search);
+  return location.pathname === "/" ? found : { ...found, then: 0 };
 }
 
 function kept(name: string): string | null {
@@ -111,7 +122,7 @@ async function loaded(): Promise<number> {
   refused(status, found);
   if (status !== 200) return status;
   try {
-    farm.value = farmOf(found as BoardAnswer, Date.now());
+    live.value = farmOf(found as BoardAnswer, Date.now());
   } catch {
     said.value = "What the daemon answers is not understood: load this page anew.";
     return 0;
@@ -121,13 +132,24 @@ async function loaded(): Promise<number> {
   return status;
 }
 
+let looking = 0;
+
+/** The farm as it was then. */
+async function lookAt(then: number): Promise<void> {
+  looking = then;
+  past.value = null;
+  if (!then) return;
+  const found = await got<StatusAnswer>(`/v1/status?at=${then}`);
+  if (found && looking === then) past.value = farmThen(found);
+}
+
 function took(): void {
   heard.value = nowMs.value = Date.now();
   said.value = "";
 }
 
 function hear(what: Heard): void {
-  const known = farm.value;
+  const known = live.value;
   if (what.kind === "refused") {
     if (what.status === 401) location.replace(loginPlace());
     else said.value = what.error;
@@ -153,10 +175,11 @@ function hear(what: Heard): void {
 }
 
 export async function begin(): Promise<void> {
-  addEventListener("popstate", () => (address.value = addressOf(location.search)));
+  addEventListener("popstate", () => (address.value = read()));
   setInterval(() => (nowMs.value = Date.now()), 1000);
   // first: what other tabs tell meanwhile is not lost
-  follow(() => (farm.value && !fetching ? `${farm.value.epoch}.${farm.value.v}` : null), hear);
+  follow(() => (live.value && !fetching ? `${live.value.epoch}.${live.value.v}` : null), hear);
+  effect(() => void lookAt(address.value.then));
   await load();
 }
 

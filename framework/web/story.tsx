@@ -6,6 +6,7 @@ import { commandOf } from "./address.js";
 import { told, type Told } from "./asked.js";
 import { Notices } from "./bar.js";
 import { Command, Copied } from "./detail.js";
+import { Lines as Printed } from "./lines.js";
 import { Since } from "./lists.js";
 import { cellOf, marksOf } from "./model.js";
 import { State } from "./signs.js";
@@ -92,6 +93,9 @@ export function StoryPage({ name }: { name: string }) {
       {known && cell >= 0 && (
         <section>
           <h3>To type</h3>
+          <p>
+            <a href={`/logs?q=${encodeURIComponent(name).replaceAll("%40", "@")}&span=3600`}>Search its lines</a>
+          </p>
           {["why", "status", "logs"].map((verb) => (
             <Command text={commandOf(verb, [name])} />
           ))}
@@ -176,12 +180,12 @@ function Lines({ name }: { name: string }) {
         {asking ? "Asking ..." : answer ? "Ask again" : "Show them"}
       </button>
       {answer && "error" in answer && <p class="notice bad">{answer.error}</p>}
-      {answer && "found" in answer && <Printed answer={answer.found} />}
+      {answer && "found" in answer && <Answered answer={answer.found} />}
     </>
   );
 }
 
-function Printed({ answer }: { answer: LinesAnswer }) {
+function Answered({ answer }: { answer: LinesAnswer }) {
   const { lines, lacks } = answer;
   return (
     <>
@@ -191,16 +195,7 @@ function Printed({ answer }: { answer: LinesAnswer }) {
       {lines.length === 0 ? (
         <p class="faint">None are stored.</p>
       ) : (
-        <ol class="lines" tabIndex={0} aria-label="its last lines, the oldest first">
-          {lines.map((one) => (
-            <li key={one.id}>
-              <span class="faint">
-                {timeOf(one.time, zone.value, now.value)} {one.level}
-              </span>{" "}
-              {one.message}
-            </li>
-          ))}
-        </ol>
+        <Printed lines={lines} span={{ since: now.value - 3600, until: now.value }} />
       )}
     </>
   );

@@ -58,7 +58,7 @@ export function sentenceOf(farm: Farm): string {
   if (total === 0) return "Nothing that you see is there.";
   const all = total.toLocaleString("en");
   if (good === total) return total === 1 ? "The one that is there is as desired." : `All ${all} are as desired.`;
-  return `${good.toLocaleString("en")} of ${all} are as desired.`;
+  return `${good.toLocaleString("en")} of ${all} ${good === 1 ? "is" : "are"} as desired.`;
 }
 
 /** What an empty list says of these cells: it must not tell of all the farm where a filter, or a typing error, left some out. */

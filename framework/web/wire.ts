@@ -1,5 +1,10 @@
 // What the daemon answers. Made of docs/reference/openapi.json by tests/unit/test_wire_types.py; not to be edited.
 
+export interface AsideAnswer {
+  leases: Lease[];
+  now: number;
+}
+
 export interface AuditCopied {
   lines?: number;
   since?: number;
@@ -66,6 +71,17 @@ export interface Container {
   volumes?: string[];
 }
 
+export interface ControlAnswer {
+  control: InControl[];
+  now: number;
+}
+
+export interface CountLinesAnswer {
+  groups: LineGroup[];
+  lacks?: string[];
+  total: number;
+}
+
 export interface Done {
   at: number;
   id: string;
@@ -118,6 +134,13 @@ export interface FarmHead {
   states?: Record<string, number>;
   total?: number;
   user?: string;
+}
+
+export interface FollowLinesAnswer {
+  follow: string;
+  lines: StoredLine[];
+  more?: boolean;
+  says?: string[];
 }
 
 export interface HistoryAnswer {
@@ -208,6 +231,20 @@ export interface JsonLines {
   udp?: number;
 }
 
+export interface Lease {
+  at: number;
+  host: string;
+  message: string;
+  until: number;
+  user: string;
+}
+
+export interface LineGroup {
+  count: number;
+  time?: number;
+  values: string[];
+}
+
 export interface LinesAnswer {
   lacks?: string[];
   lines: StoredLine[];
@@ -250,6 +287,11 @@ export interface LoggingSpec {
   syslog?: Syslog;
   user_file?: string;
   when_full?: string;
+}
+
+export interface NoteAnswer {
+  next?: number;
+  notes: LogbookEntry[];
 }
 
 export interface PartSpec {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from daqsched.serve.pages import BUILT
 from daqsched.spec import Spec
 from daqsched_executor.contract import Exit, Report
 from login_page import AXE, CONTRAST, FAULTS, HOSTILE, breaches, log_in
+from waiting import until
 from webport import WebServe, cheap_passwords
 
 pytestmark = pytest.mark.skipif(
@@ -168,6 +170,192 @@ def test_history_shows_who_changed_what_and_why(web: WebServe, page: Page) -> No
     assert page.js("document.images.length") == 0 and not breaches(page)
 
 
+def agrees(page: Page, button: str, message: str = "") -> str:
+    """Presses it, reads the question, and says yes; the command that stood there."""
+    page.wait(f"document.querySelector({button!r})")
+    page.js(f"document.querySelector({button!r}).click()")
+    page.wait("document.querySelector('#act')")
+    if message:
+        page.wait("document.activeElement.id === 'message'")
+        page.type(message)
+        page.wait(f"document.querySelector('#message').value === {json.dumps(message)}")
+    command = page.text("dialog code")
+    page.js("document.querySelector('#act').click()")
+    page.wait("!document.querySelector('dialog')")
+    return command
+
+
+def test_a_host_is_set_aside_and_given_back(web: WebServe, page: Page) -> None:
+    """What ends there is said before; somebody else's is told as such."""
+    opened(page, web, "/crew")
+    page.wait("document.querySelector('#aside form')")
+    page.js("document.querySelector('#hosts').focus()")
+    page.type("hlt[1-")
+    page.press("Enter")
+    page.wait("document.querySelector('#aside .wrong')?.textContent.includes('brackets')")
+    page.js("document.querySelector('#hosts').select()")
+    page.type("hlt[02-03]")
+    page.press("Enter")
+    page.wait("document.querySelector('dialog')")
+    assert "2 of them may run now, and end." in page.text("dialog")
+    page.press("Escape")
+    page.wait("!document.querySelector('dialog')")
+    command = agrees(page, "#aside form button", HOSTILE)
+    assert command.startswith("daqsched aside 'hlt[02-03]' --for 4h -m ") and command.endswith("--stops 2")
+    page.wait("document.querySelectorAll('[data-return]').length === 2")
+    assert "by alice, for 3 h 59 min more" in page.text("#aside") and HOSTILE in page.text("#aside")
+    assert agrees(page, "[data-return=hlt03]") == "daqsched return hlt03"
+    page.wait("document.querySelectorAll('[data-return]').length === 1")
+    web.serve.client.aside(["hlt03"], time.time() + 600.0, "mine", stops=9)
+    page.wait("document.querySelectorAll('[data-return]').length === 2", 15)
+    assert agrees(page, "[data-return=hlt03]") == "daqsched return hlt03 --all"
+    page.wait("document.querySelectorAll('[data-return]').length === 1")
+    assert not breaches(page)
+
+
+def test_control_is_taken_given_back_and_taken_over(web: WebServe, page: Page) -> None:
+    """By who may; it stands at the top of each page."""
+    opened(page, web, "/crew")
+    assert agrees(page, "[data-act=take]", "night shift") == "daqsched control take -m 'night shift'"
+    page.wait("document.querySelector('header').innerText.includes('alice is in control of the farm')")
+    page.wait("document.querySelector('#control').innerText.includes('night shift')")
+    assert agrees(page, "[data-act=give]") == "daqsched control give"
+    page.wait("document.querySelector('#control').innerText.includes('Nobody is in control')")
+    web.serve.client.take(None, 3600.0, "I am here")
+    page.wait("document.querySelector('[data-act=force]')", 15)
+    assert page.js("document.querySelector('[data-act=take]')") is None
+    assert agrees(page, "[data-act=force]", "no answer").startswith("daqsched control take --force")
+    page.wait("document.querySelector('#control').innerText.includes('taken over from root')")
+    assert not breaches(page)
+
+
+def test_notes_are_written_and_read(web: WebServe, page: Page) -> None:
+    """Once, also where the answer is lost; as text."""
+    opened(page, web, "/crew")
+    page.js("""{
+      const real = window.fetch;
+      let lost = 0;
+      window.fetch = async (...asked) => {
+        const answer = await real(...asked);
+        if (String(asked[0]) !== '/v1/note' || !asked[1]?.method || lost++) return answer;
+        throw new TypeError('lost');
+      };
+    }""")
+    page.wait("document.querySelector('#note')")
+    page.js("document.querySelector('#note').focus()")
+    page.type(HOSTILE)
+    page.press("Enter")
+    page.wait("document.querySelector('#logbook .wrong')")
+    page.js("document.querySelector('#logbook form button').click()")
+    page.wait("document.querySelectorAll('#logbook li').length === 1")
+    assert HOSTILE in page.text("#logbook li") and [one.message for one in web.serve.client.notes().notes] == [HOSTILE]
+    assert not breaches(page)
+
+
+def test_a_shift_is_handed_over(web: WebServe, page: Page) -> None:
+    """All that the next one has to know, as text to copy; the word for it stands in the logbook."""
+    web.serve.client.stop(["readout@hlt02"], "cabling", stops=9)
+    web.serve.client.note(HOSTILE)
+    dies(web, "hlt03", "link lost")
+    opened(page, web, "/handover")
+    page.wait("document.querySelector('#handover')")
+    text = page.text("#handover")
+    assert "1 of 3 is as desired." in text or "2 of 3 are as desired." in text
+    for words in (
+        "readout@hlt02  STOPPING",
+        "killed by SIGSEGV, once, on hlt03: readout",
+        "link lost",
+        HOSTILE,
+        "by alice",
+    ):
+        assert words in text, text
+    page.js("document.querySelector('#word').focus()")
+    page.type("look at hlt03")
+    page.press("Enter")
+    page.wait("document.querySelector('.filter [role=status]').textContent === 'It stands in the logbook.'")
+    last = web.serve.client.notes().notes[0]
+    assert last.user == "alice" and last.message.startswith("shift handed over: ") and "look at hlt03" in last.message
+    assert page.js("document.images.length") == 0 and not breaches(page)
+
+
+def test_keys_lead_from_page_to_page_and_are_listed(web: WebServe, page: Page) -> None:
+    """Not while somebody types, nor from a question."""
+    opened(page, web, "/history")
+    page.press("?", "?")
+    page.wait("document.activeElement.closest('dialog')?.innerText.includes('to the selection')")
+    page.press("g", "g")
+    page.press("i", "i")
+    page.press("Escape")
+    page.wait("!document.querySelector('dialog')")
+    assert page.js("location.pathname") == "/history"
+    page.press("g", "g")
+    page.press("c", "c")
+    page.wait("location.pathname === '/crew' && document.querySelector('#note')")
+    page.js("document.querySelector('#note').focus()")
+    for key in "gi?":
+        page.press(key, key)
+    assert page.js("document.querySelector('#note').value") == "gi?" and page.js("location.pathname") == "/crew"
+    assert not breaches(page)
+
+
+def changes(page: Page, field: str, value: str) -> None:
+    """As somebody does by hand."""
+    page.js(f"document.querySelector({field!r}).value = {value!r}")
+    page.js(f"document.querySelector({field!r}).dispatchEvent(new Event('change', {{bubbles: true}}))")
+
+
+#: verb -> yes or no, and why not.
+MAY = """Object.fromEntries([...document.querySelectorAll('.may tbody tr')].map(
+  ({cells: [may, verb, why]}) => [verb.innerText, [may.innerText, why.innerText]]))"""
+
+
+def test_the_farm_is_shown_as_it_was(web: WebServe, page: Page) -> None:
+    """By a moment in the address; nothing can be stopped then, nothing moves, and a button leads back."""
+    before = time.time()
+    web.serve.client.stop(["readout@hlt02"], "beam dump", stops=9)
+    until(lambda: web.serve.client.status(at=time.time()).rows[1].state == "STOPPING", "the chronicle has it")
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(before))
+    page.open(f"{web.url}/login?back={quote(f'/?at={stamp}', safe='')}")
+    log_in(page)
+    page.wait("document.querySelector('#sentence')?.textContent === 'All 3 are as desired.'")
+    assert page.text("#age").startswith("as of ") and "Revision 1 was in force" in page.text("#revision")
+    assert page.js("document.querySelectorAll('.grid [data-state=RUNNING]').length") == 3
+    page.js("document.querySelector('#q').focus()")
+    page.type("readout@hlt02")
+    page.wait("document.querySelector('.filter code')")
+    assert page.text(".filter code") == f"daqsched status readout@hlt02 --at {stamp}"
+    assert page.js("document.querySelector('[data-verb]')") is None
+    web.serve.client.stop(["readout@hlt03"], "that, too", stops=9)
+    page.js("document.querySelector('#now').click()")
+    page.wait("document.querySelector('#sentence')?.textContent === '1 of 3 is as desired.'")
+    page.wait("document.querySelector('[data-verb=stop]')")
+    assert "at=" not in page.js("location.search") and page.text("#age").startswith("live, ")
+    # the slider counts minutes; what is not over yet is no moment
+    changes(page, "#moment", "2999-01-01T00:00:00")
+    page.wait("document.querySelector('.then .wrong')?.textContent === 'That is not over yet.'")
+    changes(page, "#ago", "-600")
+    page.wait("document.querySelector('#age').textContent.startsWith('as of ') && location.search.includes('at=')")
+    assert not breaches(page)
+
+
+def test_whoever_may_not_is_told_why(web: WebServe, page: Page) -> None:
+    """One's name leads there; of one instance, too. A viewer has no buttons, and reads what the crew reads."""
+    (web.folder / "rights.yaml").write_text(RULES.replace("ROLE", "viewer"))
+    opened(page, web, "/crew")
+    page.wait("document.querySelector('header').innerText.includes('alice, viewer')")
+    page.wait("document.querySelector('#control p')")
+    assert page.js("document.querySelectorAll('.story form, .story [data-act], .story [data-return]').length") == 0
+    page.js("document.querySelector('.me a').click()")
+    page.wait("location.pathname === '/me' && document.querySelector('.may')")
+    rows = page.js(MAY)
+    assert rows["see"] == ["yes", ""] and rows["stop"][0] == "no" and "shifter" in rows["stop"][1]
+    page.js("document.querySelector('#of').focus()")
+    page.type("readout@hlt01")
+    page.press("Enter")
+    page.wait("document.querySelector('.command code').textContent === 'daqsched rights why - see readout@hlt01'")
+    assert not breaches(page)
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1440, 360])
 def test_they_can_be_read_at_every_width_in_light_and_dark(web: WebServe, page: Page, width: int, dark: bool) -> None:
@@ -176,7 +364,7 @@ def test_they_can_be_read_at_every_width_in_light_and_dark(web: WebServe, page: 
     web.serve.client.apply(Spec(jobs=(job(hosts="hlt[01-03]", release="r2"),)), "y" * 300, strategy=BY_ONE, stops=9)
     page.size(width, 800, dark)
     opened(page, web, "/incidents")
-    for place in ("/incidents", "/rollout", "/history"):
+    for place in ("/incidents", "/rollout", "/history", "/crew", "/handover", "/me"):
         page.open(f"{web.url}{place}")
         page.wait(
             "document.querySelector('.story') && !document.querySelector('.story').innerText.includes('Asking ...')"

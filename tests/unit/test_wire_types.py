@@ -19,12 +19,17 @@ MADE = WEB / "wire.ts"
 
 #: What the page asks for; with what these have in them.
 ASKED = (
+    "AsideAnswer",
     "BoardAnswer",
     "BoardDelta",
     "BoardReset",
+    "ControlAnswer",
+    "CountLinesAnswer",
+    "FollowLinesAnswer",
     "HistoryAnswer",
     "IncidentsAnswer",
     "LinesAnswer",
+    "NoteAnswer",
     "RevisionAnswer",
     "RightsAnswer",
     "RolloutAnswer",

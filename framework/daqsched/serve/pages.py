@@ -49,7 +49,7 @@ def table(built: Path) -> Mapping[str, Path]:
 STORY = "/i/"
 
 #: And so are these.
-PLACES = frozenset(["/incidents", "/rollout", "/history"])
+PLACES = frozenset(["/logs", "/incidents", "/rollout", "/history", "/crew", "/handover", "/me"])
 
 #: Which file is at which path.
 FILES: Mapping[str, Path] = table(BUILT)
