@@ -30,8 +30,7 @@ PROGRAM = str(4_180_000 + os.getpid())
 
 JOBS = f"""
 logging = Logging(enabled=False)
-once = Restart(policy="never", give_up=1)  # what befalls a host is not a program's last end, whatever its policy
-jobs = [Job("sleeper", argv=["/bin/sleep", "{PROGRAM}"], hosts="hlt[01-02]", version={{version!r}}, restart=once)]
+jobs = [Job("sleeper", argv=["/bin/sleep", "{PROGRAM}"], hosts="hlt[01-02]", version={{version!r}}, restart={{restart}})]
 """
 
 
@@ -51,9 +50,18 @@ def farm(cluster: Cluster, tmp_path: Path) -> Iterator[Farm]:
     made.clear()
 
 
-def begin(farm: Farm) -> dict[str, int]:
+#: What befalls a host is not a program's last end, whatever its policy.
+ONCE = 'Restart(policy="never", give_up=1)'
+
+
+def jobs(version: str, restart: str = "Restart()") -> str:
+    """The file."""
+    return JOBS.format(version=version, restart=restart)
+
+
+def begin(farm: Farm, restart: str = "Restart()") -> dict[str, int]:
     """Both run; their pids."""
-    farm.apply(JOBS.format(version="r1"))
+    farm.apply(jobs("r1", restart))
     return {name: row["pid"] for name, row in farm.rows().items()}
 
 
@@ -112,7 +120,7 @@ def once_more(farm: Farm, cluster: Cluster, pids: dict[str, int], earlier: Count
 @pytest.mark.parametrize("disk", ["kept", "wiped", "kept, after the master gave it up"])
 def test_a_rebooted_host_gets_its_jobs_back_once(farm: Farm, cluster: Cluster, disk: str) -> None:
     """With the agent's memory of itself, which tells by the boot id that nothing can run any more; or installed anew."""
-    pids = begin(farm)
+    pids = begin(farm, ONCE)
     earlier = begun(cluster)
     work = pull_the_plug(cluster, "hlt02")
     if "after" in disk:
@@ -136,7 +144,7 @@ def test_a_rebooted_host_gets_its_jobs_back_once(farm: Farm, cluster: Cluster, d
 
 def test_a_new_machine_with_an_old_name_gets_its_jobs(farm: Farm, cluster: Cluster) -> None:
     """Another address, another agent: when a person has said so, as nobody else knows whether the old one still runs."""
-    pids = begin(farm)
+    pids = begin(farm, ONCE)
     earlier = begun(cluster)
     work = pull_the_plug(cluster, "hlt02")
     (work / "meta").rename(work / f"meta-{time.time_ns()}")
@@ -160,7 +168,7 @@ def test_a_new_machine_with_an_old_name_gets_its_jobs(farm: Farm, cluster: Clust
 
 def test_an_agent_that_the_master_gave_up_comes_back_to_the_same_program(farm: Farm, cluster: Cluster) -> None:
     """Nobody knows meanwhile whether the program runs, so none is started; it did run, and is taken up again."""
-    pids = begin(farm)
+    pids = begin(farm, ONCE)
     earlier = begun(cluster)
     cluster.kill("hlt02")
     gone = time.monotonic()
@@ -208,7 +216,7 @@ def test_what_changes_while_the_master_is_dead_comes_once_when_it_is_back(farm: 
     earlier = begun(cluster)
     cluster.kill("master")
     until(lambda: not farm.connected(), "the daemon has noticed", 60.0)
-    farm.apply(JOBS.format(version="r2"), "--no-wait")
+    farm.apply(jobs("r2"), "--no-wait")
     told = farm.run("why", check=False).stdout
     assert "no connection to the master" in told and "nothing can be started or stopped now" in told
     assert all(map(alive, pids.values())) and copies() == 2
@@ -239,7 +247,7 @@ def test_a_master_that_is_frozen_is_left_and_found_again(farm: Farm, cluster: Cl
     os.kill(master, signal.SIGSTOP)
     try:
         frozen = time.monotonic()
-        told = farm.apply(JOBS.format(version="r2"), "--timeout", "15", check=False)
+        told = farm.apply(jobs("r2"), "--timeout", "15", check=False)
         assert told.returncode == 4 and f"; no connection to the master {cluster.master_url}. The farm" in told.stderr
         noticed = time.monotonic() - frozen
         assert all(map(alive, pids.values())) and copies() == 2
@@ -295,7 +303,7 @@ def test_an_executor_that_lies_hurts_nobody_else(
     liar.chmod(0o755)
     assert farm.end() == 0
     farm.serve("--executor", str(liar))
-    farm.apply(JOBS.format(version="r1"))
+    farm.apply(jobs("r1"))
     row = farm.rows()["sleeper@hlt01"]
     assert row["state"] == "RUNNING" and "what its executor reports is not understood" in row["reason"]
     assert sentence in row["reason"] and sentence in farm.log()
@@ -339,7 +347,7 @@ def _fill(farm: Farm, room: Path, cluster: Cluster) -> None:
     with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
-    refused = farm.apply(JOBS.format(version="r2"), check=False)
+    refused = farm.apply(jobs("r2"), check=False)
     assert refused.returncode == 3, refused.stdout + refused.stderr
     assert "state.sqlite can't be written: database or disk is full: jobs run on" in refused.stderr
     for command in ("status", "why"):
@@ -353,7 +361,7 @@ def _fill(farm: Farm, room: Path, cluster: Cluster) -> None:
     room_at = time.monotonic()
     until(lambda: "all is saved again" in farm.log(), "there is room")
     sys.stderr.write(f"\n[disk full] goes on {time.monotonic() - room_at:.1f} s after there is room\n")
-    farm.apply(JOBS.format(version="r2"))
+    farm.apply(jobs("r2"))
     rows = farm.rows()
     assert all(row["release"] == "r2" and row["pid"] not in pids.values() for row in rows.values()) and copies() == 2
     new = begun(cluster)

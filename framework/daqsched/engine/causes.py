@@ -56,6 +56,8 @@ def _of_report(event: events.TaskReported, farm: Farm) -> str:
     if event.state not in LIVE:
         if instance is None or instance.ending or event.state == "TASK_FINISHED":
             return "its end"
+        if event.by_executor:
+            return "death"
         return {"program": "death", "executor": "end of its executor", "host": "loss of the host"}[
             culprit(instance.task, event)
         ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from daqsched.engine import (
     backoff,
@@ -39,7 +38,7 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
         farm.note(f"{instance}: {event.agent_id} says {event.state} of {event.task_id}, which is not its own; ignored")
     elif event.state in LIVE:
         _alive(farm, instance, event, now)
-    elif unasked_ends.comes_better(event):
+    elif event.reason == unasked_ends.REREGISTERED:
         farm.note(f"{instance}: {instance.host} is back, and it has ended; how, its agent says")
     elif event.state in ENDED:
         _ended(farm, instance, event, now)
@@ -173,16 +172,13 @@ def _note_missing(
 def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: float) -> None:
     """Keep what is known of its end, and go on without it."""
     task, record, asked_for, report = instance.task, instance.record, bool(instance.ending), _report(event.data)
-    end = _End(task, unasked_ends.culprit(task, event), unasked_ends.ran_s(task, report, now), asked_for)
+    culprit: unasked_ends.Culprit = "program" if event.by_executor else unasked_ends.culprit(task, event)
+    ran_s = unasked_ends.ran_s(task, report, now)
     said = event.message or unasked_ends.words(event)
     if not asked_for:
-        last = unasked_ends.report_of(task, event, now)
-        report = (
-            replace(task.report or last, activity=last.activity, last_exit=last.last_exit)
-            if last is not None
-            else report
-        )
-        said = unasked_ends.sentence(task, event, instance.host, now)
+        if not event.by_executor:
+            report = unasked_ends.report_of(task, event, now) or report
+            said = unasked_ends.sentence(task, event, instance.host, now)
         _note_death(farm, instance, task.report, report, now)
     if task.killed and event.state == "TASK_KILLED" and farm.durations.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(DURATIONS))
@@ -193,18 +189,19 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     record.last_report = None if formers else task.report
     record.starts_before = 0 if formers else record.restarts + 1
     farm.forget_task(instance)
-    _follow(farm, instance, event, end, now)
+    _follow(farm, instance, event, task, culprit, asked_for, ran_s, now)
 
 
-class _End(NamedTuple):
-    task: Task
-    culprit: unasked_ends.Culprit
-    #: How long the program ran, seconds.
-    ran_s: float
-    asked_for: bool
-
-
-def _follow(farm: Farm, instance: Instance, event: events.TaskReported, end: _End, now: float) -> None:
+def _follow(
+    farm: Farm,
+    instance: Instance,
+    event: events.TaskReported,
+    ended: Task,
+    culprit: unasked_ends.Culprit,
+    asked_for: bool,
+    ran_s: float,
+    now: float,
+) -> None:
     """Where that end puts the instance: an end that somebody asked for, where the asking has put it; the program's own, where the
     job's policy says; one that befell it, on its way back."""
     record = instance.record
@@ -218,46 +215,45 @@ def _follow(farm: Farm, instance: Instance, event: events.TaskReported, end: _En
     elif record.borrow is not None:
         leases.given_back(farm, instance, now)
         return
-    elif end.asked_for:
+    elif asked_for:
         record.forget_failures()
         farm.note(f"{instance}: {record.last_end}")
     elif record.hold is not None:
         record.forget_failures()
         farm.note(f"{instance}: {record.last_end}; {record.hold}")
     elif event.state == "TASK_FINISHED" or (
-        event.state == "TASK_FAILED" and end.culprit == "program" and instance.job.restart.policy == "never"
+        event.state == "TASK_FAILED" and culprit == "program" and instance.job.restart.policy == "never"
     ):
-        record.done, record.succeeded = end.task.digest, event.state == "TASK_FINISHED"
+        record.done, record.succeeded = ended.digest, event.state == "TASK_FINISHED"
         record.forget_failures()
         farm.note(f"{instance}: {record.last_end}; not started again")
         if record.leaving:
             unassign(farm, instance, now)
             return
     else:
-        _failed(farm, instance, instance.job.restart.give_up, end, now)
+        _failed(farm, instance, instance.job.restart.give_up, culprit, ran_s, now)
     farm.settle(instance, now)
 
 
-def _failed(farm: Farm, instance: Instance, give_up: int, end: _End, now: float) -> None:
+def _failed(
+    farm: Farm, instance: Instance, give_up: int, culprit: unasked_ends.Culprit, ran_s: float, now: float
+) -> None:
     """Nobody asked for that end: another attempt, ever later, or none any more. What befell the program is counted, as a rollout
     and who looks go by that; it is given up for what it did itself."""
     record = instance.record
     rollout_steps.failed(farm, instance, record.last_end, now)
-    if end.ran_s >= backoff.RESET_S:
-        record.forget_failures()
+    if ran_s >= backoff.RESET_S:
+        record.failures = record.befallen = 0
     record.failures += 1
-    if end.culprit != "program":
+    if culprit != "program":
         record.befallen += 1
     elif 0 < give_up <= record.own_failures:
         record.done, record.succeeded, record.due = instance.digest, False, 0.0
         farm.note(f"{instance}: {record.last_end}; failed {times(record.own_failures)}, given up")
         return
-    in_a_row = {
-        "program": record.own_failures,
-        "executor": record.failures,
-        "host": 0,
-    }  # a machine was away long enough
-    wait = backoff.delay_s(in_a_row[end.culprit])
+    wait = 0.0
+    if culprit != "host":  # that was away long enough
+        wait = backoff.delay_s(record.failures - (record.befallen if culprit == "program" else 0))
     record.due = now + wait
     farm.note(f"{instance}: {record.last_end}; starts again {f'in {duration(wait)}' if wait else 'now'}")
 

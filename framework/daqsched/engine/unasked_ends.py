@@ -6,12 +6,13 @@ its job says so. One whose machine lost its power did nothing: it runs again as 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, Optional
 
 from daqsched.engine import events
 from daqsched.engine.incidents import no_start
 from daqsched.limits import brief
-from daqsched.task import ENDED, Task
+from daqsched.task import Task
 from daqsched_executor.contract import Exit, Report, duration
 
 #: What an end comes of.
@@ -24,7 +25,7 @@ LIMITS, MEMORY = "REASON_CONTAINER_LIMITATION", "REASON_CONTAINER_LIMITATION_MEM
 GONE = "REASON_EXECUTOR_TERMINATED"
 
 #: The master has an agent back that it had given up, and knows of its tasks that they ended. How, the agent says itself, next.
-_REREGISTERED = "REASON_AGENT_REREGISTERED"
+REREGISTERED = "REASON_AGENT_REREGISTERED"
 
 #: What is said of tasks because their agent is gone.
 _WITH_AGENT = frozenset(["TASK_LOST", "TASK_GONE", "TASK_GONE_BY_OPERATOR"])
@@ -37,11 +38,6 @@ SPOKE_NEVER = (
 
 #: `Exit.why` where the executor ended, and the program with it; the agent's words are its line.
 WITH_EXECUTOR = "its executor ended: killed, or its host was restarted"
-
-
-def comes_better(event: events.TaskReported) -> bool:
-    """Whether who saw the end will say how it was."""
-    return event.reason == _REREGISTERED and event.state in ENDED
 
 
 def culprit(task: Task, event: events.TaskReported) -> Culprit:
@@ -71,8 +67,8 @@ def spoke_never(task: Task, event: events.TaskReported) -> bool:
 
 
 def report_of(task: Task, event: events.TaskReported, now: float) -> Optional[Report]:
-    """What the last report would be, had its executor lived to give it. Of a host that went away nobody says more."""
-    if event.by_executor or event.state not in ("TASK_FAILED", "TASK_ERROR") or culprit(task, event) == "host":
+    """What the last report would be, had its executor lived to give it; of a host that went away nobody says more."""
+    if event.state not in ("TASK_FAILED", "TASK_ERROR") or culprit(task, event) == "host":
         return None
     said = brief(event.message or words(event))
     if event.reason == MEMORY:
@@ -81,7 +77,7 @@ def report_of(task: Task, event: events.TaskReported, now: float) -> Optional[Re
         end = no_start(f"{SPOKE_NEVER} ({said})" if spoke_never(task, event) else said, now)
     else:
         end = Exit(now, ran_s(task, None, now), why=WITH_EXECUTOR, lines=(said,), printed=False)
-    return Report("exited", last_exit=end)
+    return replace(task.report or Report("exited"), activity="exited", last_exit=end)
 
 
 def ran_s(task: Task, last: Optional[Report], now: float) -> float:

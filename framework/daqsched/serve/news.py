@@ -62,17 +62,21 @@ class News:
                 await still()
 
     async def told(
-        self, request: Request, look: Callable[[], Awaitable[Answer]], versioned: Callable[[Answer, int], Answer]
+        self,
+        request: Request,
+        look: Callable[[], Awaitable[tuple[Answer, int]]],
+        versioned: Callable[[Answer, int], Answer],
     ) -> Answer:
-        """What ``look`` finds, with its version, when that is not ``seen`` or the time is over."""
+        """What ``look`` finds, with its version, when that is not ``seen`` or the time is over. ``look`` says, too, with which of
+        the engine's versions it began."""
         seen, wait_s = number_of(request, "seen", -1), max(0.0, min(MOST_WAIT_S, number_of(request, "wait_s", 0)))
         clock, still = asyncio.get_running_loop().time, partial(still_permitted, request, "see")
         ends = clock() + wait_s
         # of whoever sees not all it is none of the engine's
         await self.newer(seen, wait_s, still)
         while True:
-            began, version = clock(), await self._version()
-            found = await look()
+            began = clock()
+            found, version = await look()
             grants = grants_of(request)
             if grants is None or grants.everywhere("see"):
                 return versioned(found, version)

@@ -111,21 +111,20 @@ class PreflightRoutes:
             request, lambda: self._found(request), lambda found, version: replace(found, version=version)
         )
 
-    async def _found(self, request: Request) -> PreflightAnswer:
+    async def _found(self, request: Request) -> tuple[PreflightAnswer, int]:
         id = request.path_params["id"]
 
-        def look(engine: Engine, now: float) -> tuple[PreflightAnswer, frozenset[Key], tuple[str, ...]]:
+        def look(engine: Engine, now: float) -> tuple[PreflightAnswer, int, frozenset[Key], tuple[str, ...]]:
             found = engine.preflights.made.get(id)
             if found is None:
                 raise Forgotten(_UNKNOWN)
             answer = PreflightAnswer(0, found.answer(lambda ask: why_waiting(engine, ask)))
-            return answer, found.about, found.known_as
+            return answer, engine.version, found.about, found.known_as
 
-        answer, about, whose = await self._ask(look)
+        answer, version, about, whose = await self._ask(look)
         visibility = await visibility_of(request, self._ask)
         mine = known_as(user_of(request), grants_of(request))
         if visibility is not None and set(whose).isdisjoint(mine):
             if len(await asyncio.to_thread(visibility.keys, tuple(about))) < len(about):
                 raise Forgotten(_UNKNOWN)
-        told: PreflightAnswer = answer
-        return told
+        return answer, version

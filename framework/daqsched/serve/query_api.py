@@ -187,19 +187,19 @@ class QueryRoutes:
         words, most = words_of(request), count_of(request, "most", 20, MOST_ROWS)
         revision, part = which_of(request, "revision"), part_of(request)
 
-        def head(engine: Engine, now: float) -> tuple[bool, str, float, Sequence[Key]]:
-            return engine.connected, engine.master, now, all_keys(engine, part)
+        def head(engine: Engine, now: float) -> tuple[int, bool, str, float, Sequence[Key]]:
+            return engine.version, engine.connected, engine.master, now, all_keys(engine, part)
 
-        async def look() -> ProgressAnswer:
+        async def look() -> tuple[ProgressAnswer, int]:
             async with self._turns.of(whose(request)):
-                connected, master, now, keys = await self._ask(head)
+                version, connected, master, now, keys = await self._ask(head)
                 visibility = await visibility_of(request, self._ask)
                 keys = keys if visibility is None else await asyncio.to_thread(visibility.keys, keys)
                 tally = Tally(most)
                 async for some in self._through(await self._chosen(whose(request), words, keys), rows, SOME):
                     tally.add(await _told(some, visibility))
                 by = await self._ask(lambda engine, now: engine.superseded.by(revision)) if revision else ""
-                return ProgressAnswer(tally.progress(0), connected, master, now, by)
+                return ProgressAnswer(tally.progress(0), connected, master, now, by), version
 
         def versioned(found: ProgressAnswer, version: int) -> ProgressAnswer:
             return replace(found, progress=replace(found.progress, version=version))
