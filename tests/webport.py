@@ -72,11 +72,12 @@ class WebServe:
         provider: Any = None,
         account: Optional[SearchAccount] = None,
         port: int = 0,
+        index: str = "logs",
         **options: Any,
     ) -> None:
         self.folder = folder
         self.ca, self.certificate, self.key = files(folder)
-        self.serve = Serve(folder, account=account)
+        self.serve = Serve(folder, account=account, index=index)
         self.serve.settle()  # its key is there
         (folder / "rights.yaml").write_text(rules)
         self.rights = RightsInForce(folder / "rights.yaml", look_s=0.02)

@@ -5,7 +5,7 @@ import { STATES } from "./model.js";
 import { Sign } from "./signs.js";
 import { address, ageS, choose, farm, go, heard, leave, now, setBack, stale, tick, today, who, zone } from "./store.js";
 import { lengthOf, timeOf } from "./times.js";
-import { noticesOf, sentenceOf } from "./view.js";
+import { noticesOf, sentenceOf, sentenceThen } from "./view.js";
 
 /** The strongest role whose verbs somebody has for the farm as a whole. */
 export function roleOf(verbs: Record<string, string>): string {
@@ -16,6 +16,7 @@ export function roleOf(verbs: Record<string, string>): string {
 const PLACES = [["/", "Farm"], ["/logs", "Logs"], ["/incidents", "Incidents"], ["/rollout", "Rollout"], ["/history", "History"], ["/crew", "Crew"]] as const;
 
 export function Bar() {
+  tick.value;
   const [me, known] = [who.value, farm.value];
   return (
     <header>
@@ -81,7 +82,7 @@ export function Sentence() {
   return (
     <>
       <p class="sentence" id="sentence">
-        {sentenceOf(known)}
+        {address.value.then ? sentenceThen(known) : sentenceOf(known)}
       </p>
       <ul class="counts" aria-label="states, counted; each shows only those">
         {STATES.filter((state) => (head.states[state] ?? 0) > 0 || address.value.states.includes(state)).map((state) => (

@@ -7,7 +7,7 @@ import { Bars, intervalsOf } from "./bars.js";
 import { Command } from "./detail.js";
 import { Lines, type Span } from "./lines.js";
 import { levelsFrom, searchAt, searchFrom, SPANS, WORST, type Search } from "./search.js";
-import { SelectionError, wordsOf } from "./selection.js";
+import { selection, SelectionError, wordsOf } from "./selection.js";
 import { now, zone } from "./store.js";
 import { timeOf } from "./times.js";
 import type { CountLinesAnswer, FollowLinesAnswer, LinesAnswer, StoredLine } from "./wire.js";
@@ -24,6 +24,7 @@ interface Found {
 /** What the daemon is asked; a `SelectionError` where the words can't be read. */
 function wantedOf(search: Search): Record<string, unknown> {
   const words = wordsOf(search.q);
+  selection(words); // a mistake is told here, in the words of the command
   return { select: words, grep: search.grep.trim(), levels: levelsFrom(search.worst) };
 }
 

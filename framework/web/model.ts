@@ -1,6 +1,6 @@
 // What the page knows of the farm: the cells of a board, and what changed since. Pure.
 
-import type { BoardAnswer, BoardDelta, FarmHead, Row, StatusAnswer } from "./wire.js";
+import type { BoardAnswer, BoardDelta, FarmHead, StatusAnswer } from "./wire.js";
 
 /** From worst to best, as `daqsched status` sorts. */
 export const STATES = [
@@ -90,7 +90,7 @@ export function farmThen(status: StatusAnswer): Farm {
     restarts: rows.map((one) => one.restarts ?? 0),
     why: rows.map((one) => one.reason ?? ""),
     release: rows.map((one) => one.release ?? ""),
-    marks: rows.map(marksThen),
+    marks: rows.map(() => 0), // what was desired then is not kept
     head: headOf({ connected: true, revision: status.revision, user: status.user, applied: status.applied, rollout: status.doubt ?? "" } as FarmHead),
     offset: 0,
     shape: 0,
@@ -99,9 +99,6 @@ export function farmThen(status: StatusAnswer): Farm {
   farm.head = { ...farm.head, total: rows.length, as_desired: cells.filter((cell) => asDesired(farm, cell)).length, states: Object.fromEntries(counts(farm, cells)) };
   return farm;
 }
-
-const marksThen = (row: Row): number =>
-  (row.desired === false ? NOT_DESIRED : 0) | (row.outdated ? OUTDATED : 0) | (row.held ? HELD : 0) | (row.blocked ? BLOCKED : 0);
 
 const stateOf = (letters: Record<string, string>, letter: string): string => (letter === "-" ? "" : (letters[letter] ?? "UNKNOWN"));
 

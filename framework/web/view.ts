@@ -1,6 +1,6 @@
 // Which cells the filter means, and where each is in the grid. Pure.
 
-import { asDesired, byName, hostOf, jobOf, type Farm } from "./model.js";
+import { asDesired, byName, hostOf, jobOf, STATES, type Farm } from "./model.js";
 import type { Address } from "./address.js";
 import { selection, SelectionError, wordsOf, type Chosen } from "./selection.js";
 
@@ -59,6 +59,12 @@ export function sentenceOf(farm: Farm): string {
   const all = total.toLocaleString("en");
   if (good === total) return total === 1 ? "The one that is there is as desired." : `All ${all} are as desired.`;
   return `${good.toLocaleString("en")} of ${all} ${good === 1 ? "is" : "are"} as desired.`;
+}
+
+/** How things were: of what was desired then nothing is kept. */
+export function sentenceThen(farm: Farm): string {
+  const found = STATES.filter((state) => farm.head.states[state]).map((state) => `${farm.head.states[state]?.toLocaleString("en")} ${state}`);
+  return found.length ? `${found.join(", ")}.` : "Nothing that you see was there.";
 }
 
 /** What an empty list says of these cells: it must not tell of all the farm where a filter, or a typing error, left some out. */

@@ -77,10 +77,11 @@ def web(elasticsearch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     secret.touch(0o600)
     secret.write_text(f"daqsched:{PASSWORD}\n")
     account = SearchAccount(elasticsearch, Access("", str(secret), ""))
-    made = WebServe(tmp_path, RULES, tmp_path / "passwords", account=account)
+    made = WebServe(tmp_path, RULES, tmp_path / "passwords", account=account, index=PREFIX)
     made.serve.client.apply(Spec(jobs=(job(hosts="hlt[01-03]"), job("hv", "hlt01"))), "the first")
     yield made
     made.close()
+    made.serve.api.searches.close()
 
 
 def opened(page: Page, web: WebServe, place: str) -> None:
