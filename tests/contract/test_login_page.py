@@ -105,7 +105,7 @@ def test_no_page_has_words_that_its_policy_forbids_or_asks_anybody_else(file: Pa
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|new Function|setAttribute", text)
     assert set(re.findall(r"(?:https?:)?//[\w./]+", text)) <= {"http://www.w3.org/2000/svg"}
     for place in re.findall(r"(?:src|href)=\"([^\"]*)\"", text):
-        assert place in FILES or place in [f"/pages/{name}" for name in PARTS], place
+        assert place in FILES or place in PLACES or place in [f"/pages/{name}" for name in PARTS], place
 
 
 GETS = sorted(path for method, path in OPERATIONS if method == "GET")
@@ -115,7 +115,7 @@ def test_who_is_not_known_is_led_to_log_in_and_comes_back_to_the_same_place(pair
     """With no session and with one that ended, at whatever is asked for; what is no visit is refused as ever."""
     over = {"cookie": f"{COOKIE}=x.y"}
     gets = [one for one in GETS if one != "/login"]  # how one logs in is told to everybody
-    for path in [f"/v1{one}".replace("{", "").replace("}", "") for one in gets] + ["/nothing", "/logs"]:
+    for path in [f"/v1{one}".replace("{", "").replace("}", "") for one in gets] + ["/nothing", "/else"]:
         place = f"{path}?q=readout@*&rows=hosts"
         for http in pair.both():
             for shown in ({}, over):
