@@ -202,6 +202,10 @@ class Page:
         """Until something has happened, see `happened`."""
         until(condition, "that has happened in the page")
 
+    def click(self, selector: str) -> None:
+        """Press what is there, as soon as it is: a page may draw itself anew at any moment."""
+        self.wait(f"(one => one && (one.click(), true))(document.querySelector({json.dumps(selector)}))")
+
     def text(self, selector: str = "body") -> str:
         """What is to be read there."""
         found: str = self.js(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")

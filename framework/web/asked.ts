@@ -15,7 +15,7 @@ export async function told<Answer, Part>(path: string, part: (answer: Answer) =>
   return its === undefined ? { nothing: true } : { found: its };
 }
 
-/** How soon it is asked again after a change of the farm; and after a refusal, each of which is noted. */
+/** How soon it is asked again after a change of the farm; and without one, or after a refusal, each of which is noted. */
 const SOON_MS = 4_000, LATER_MS = 60_000;
 
 /** The answer at this path, asked again when the farm has changed meanwhile; and what asks at once. */
@@ -23,12 +23,13 @@ export function useAsked<Answer>(path: string): [Told<Answer>, () => void] {
   const [answer, setAnswer] = useState<Told<Answer>>(null);
   const [turn, setTurn] = useState(0);
   useEffect(() => {
-    let [over, had, timer] = [false, "never", 0];
+    let [over, had, timer, asked] = [false, "never", 0, 0];
     const look = async (): Promise<void> => {
       const known = farm.peek();
       const at = known ? `${known.epoch}.${known.v}` : "";
       let wait = SOON_MS;
-      if (!document.hidden && at !== had) {
+      if (!document.hidden && (at !== had || Date.now() - asked > LATER_MS)) {
+        asked = Date.now();
         const found = await told<Answer, Answer>(path, (all) => all);
         if (over) return;
         setAnswer(found);

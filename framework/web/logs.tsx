@@ -113,7 +113,7 @@ function Shown({ found: { span, everyS, lines, counts }, look }: { found: Found;
           {[...(lines.found.lacks ?? []), ...(counts && "found" in counts ? (counts.found.lacks ?? []) : [])].map((one) => (
             <p class="notice">{one}</p>
           ))}
-          {lines.found.lines.length === 0 ? <p>None are stored.{lines.found.says && ` ${lines.found.says}`}</p> : <Lines lines={lines.found.lines} span={span} />}
+          {lines.found.lines.length === 0 ? <p>{sentence(lines.found.says || "none are stored")}</p> : <Lines lines={lines.found.lines} span={span} />}
           {lines.found.lines.length === MOST && <p class="faint">These are the last {MOST}: look at an interval of the bars for the others.</p>}
         </>
       )}
@@ -176,5 +176,7 @@ function commandFor(search: Search, live: boolean, mistake: string): string {
     return commandOf("logs", [], options);
   }
 }
+
+const sentence = (words: string): string => `${words[0]?.toUpperCase() ?? ""}${words.slice(1)}${/[.?!]$/.test(words) ? "" : "."}`;
 
 const stamp = (at: number): string => new Date(at * 1000).toISOString();

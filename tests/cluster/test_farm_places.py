@@ -82,11 +82,10 @@ def opened(page: Page, web: WebServe, place: str) -> None:
 
 def steers(page: Page, what: str, message: str = "") -> None:
     """The button, and yes."""
-    page.wait(f"document.querySelector('[data-steer={what}]')")
-    page.js(f"document.querySelector('[data-steer={what}]').click()")
+    page.click(f"[data-steer={what}]")
     page.wait("document.activeElement.id === 'message'")
     page.type(message)
-    page.js("document.querySelector('#act').click()")
+    page.click("#act")
 
 
 def test_incidents_say_whether_it_fails_here_or_everywhere(web: WebServe, page: Page) -> None:
@@ -98,7 +97,7 @@ def test_incidents_say_whether_it_fails_here_or_everywhere(web: WebServe, page: 
     dies(web, "hlt03", HOSTILE)
     page.wait("document.querySelector('.incident')?.innerText.includes('2 times, on 2 hosts: readout')")
     assert page.js("document.querySelectorAll('.incident').length") == 1
-    page.js("document.querySelector('.incident a').click()")
+    page.click(".incident a")
     page.wait("location.pathname === '/' && document.querySelector('#meant')?.textContent === '2 of 3 are meant'")
     assert page.js("document.images.length") == 0 and not breaches(page)
 
@@ -111,7 +110,7 @@ def test_a_rollout_is_steered_by_who_may(web: WebServe, page: Page) -> None:
     page.wait("document.querySelector('#rollout')?.textContent.includes('batch 1 of 3')")
     page.wait("document.querySelector('.story').innerText.includes('readout@hlt01')")
     assert HOSTILE in page.text(".story")
-    page.js("document.querySelector('[data-steer=pause]').click()")
+    page.click("[data-steer=pause]")
     page.wait("document.querySelector('dialog code')?.textContent === 'daqsched rollout pause'")
     page.press("Escape")
     page.wait("!document.querySelector('dialog')")
@@ -143,7 +142,7 @@ def test_what_a_way_back_ends_is_counted_by_the_daemon_and_agreed_to(web: WebSer
     page.wait("document.querySelector('dialog .notice.bad') || !document.querySelector('dialog')")
     if page.js("document.querySelector('dialog') !== null"):
         page.wait("document.querySelector('dialog').innerText.includes('of them may run now, and end.')")
-        page.js("document.querySelector('#act').click()")
+        page.click("#act")
     page.wait("document.querySelector('.story').innerText.includes('rollback of revision 2 to 1')")
     assert not breaches(page)
 
@@ -169,10 +168,10 @@ def test_history_shows_who_changed_what_and_why(web: WebServe, page: Page) -> No
     first = "[data-revision='2']"
     assert page.js("[...document.querySelectorAll('[data-revision]')].map((one) => one.dataset.revision)") == ["2", "1"]
     assert HOSTILE in page.text(first) and "1 to start" in page.text(first) and "beam is back" in page.text(".note")
-    page.js(f'document.querySelector("{first} button").click()')
+    page.click(f"{first} button")
     page.wait("document.querySelectorAll('.diff li').length === 2")
     assert page.text(".diff") == "+ evb\n~ readout version not said -> r2"
-    page.js("document.querySelector(\"[data-revision='1'] button\").click()")
+    page.click("[data-revision='1'] button")
     page.wait("document.querySelectorAll('.diff').length === 2")
     web.serve.client.apply(Spec(jobs=(job(hosts="hlt[01-02]", release="r2"),)), "less", stops=9)
     page.wait("document.querySelector('[data-revision]')?.dataset.revision === '3'")
@@ -181,15 +180,14 @@ def test_history_shows_who_changed_what_and_why(web: WebServe, page: Page) -> No
 
 def agrees(page: Page, button: str, message: str = "") -> str:
     """Presses it, reads the question, and says yes; the command that stood there."""
-    page.wait(f"document.querySelector({button!r})")
-    page.js(f"document.querySelector({button!r}).click()")
+    page.click(button)
     page.wait("document.querySelector('#act')")
     if message:
         page.wait("document.activeElement.id === 'message'")
         page.type(message)
         page.wait(f"document.querySelector('#message').value === {json.dumps(message)}")
     command = page.text("dialog code")
-    page.js("document.querySelector('#act').click()")
+    page.click("#act")
     page.wait("!document.querySelector('dialog')")
     return command
 
@@ -255,7 +253,7 @@ def test_notes_are_written_and_read(web: WebServe, page: Page) -> None:
     page.type(HOSTILE)
     page.press("Enter")
     page.wait("document.querySelector('#logbook .wrong')")
-    page.js("document.querySelector('#logbook form button').click()")
+    page.click("#logbook form button")
     page.wait("document.querySelectorAll('#logbook li').length === 1")
     assert HOSTILE in page.text("#logbook li") and [one.message for one in web.serve.client.notes().notes] == [HOSTILE]
     assert not breaches(page)
@@ -340,7 +338,7 @@ def test_the_farm_is_shown_as_it_was(web: WebServe, page: Page) -> None:
     assert page.text(".filter code") == f"daqsched status readout@hlt02 --at {stamp}"
     assert page.js("document.querySelector('[data-verb]')") is None
     web.serve.client.stop(["readout@hlt03"], "that, too", stops=9)
-    page.js("document.querySelector('#now').click()")
+    page.click("#now")
     page.wait("document.querySelector('#sentence')?.textContent === '1 of 3 is as desired.'")
     page.wait("document.querySelector('[data-verb=stop]')")
     assert "at=" not in page.js("location.search") and page.text("#age").startswith("live, ")
@@ -359,7 +357,7 @@ def test_whoever_may_not_is_told_why(web: WebServe, page: Page) -> None:
     page.wait("document.querySelector('header').innerText.includes('alice, viewer')")
     page.wait("document.querySelector('#control p')")
     assert page.js("document.querySelectorAll('.story form, .story [data-act], .story [data-return]').length") == 0
-    page.js("document.querySelector('.me a').click()")
+    page.click(".me a")
     page.wait("location.pathname === '/me' && document.querySelector('.may')")
     rows = page.js(MAY)
     assert rows["see"] == ["yes", ""] and rows["stop"][0] == "no" and "shifter" in rows["stop"][1]

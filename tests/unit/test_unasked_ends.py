@@ -159,6 +159,14 @@ def test_a_machine_that_is_back_tells_itself_how_its_tasks_ended() -> None:
         assert f"exit code {code}" in world.engine.instances[KEY].record.last_end
 
 
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_success_is_one_whoever_says_it(before: str) -> None:
+    """The master, asked by a new daemon, knows no more than that."""
+    world = begun(before, job(restart=Restart(policy="never")))
+    world.report(world.task_of(*KEY), "TASK_FINISHED", reason="REASON_RECONCILIATION")
+    assert state(world) == "FINISHED" and world.engine.instances[KEY].record.last_end == "finished (reconciliation)"
+
+
 def test_where_the_agent_says_nothing_the_master_is_asked() -> None:
     """Its word was lost with its disk, or is on its way: the next offer of the machine is the moment to ask."""
     world = begun("spoke, then away", job())

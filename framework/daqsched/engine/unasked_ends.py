@@ -53,6 +53,8 @@ def culprit(task: Task, event: events.TaskReported) -> Culprit:
 def sentence(task: Task, event: events.TaskReported, host: str, now: float) -> str:
     """How it ended, for people."""
     said = event.message or words(event)
+    if event.state in ("TASK_FINISHED", "TASK_KILLED"):  # whoever says it, it is no failure
+        return said
     of = culprit(task, event)
     if of == "executor":
         return f"{WITH_EXECUTOR} ({said})"
