@@ -31,11 +31,11 @@ UNCHECKED = (0b01).to_bytes(4, "little")
 #: that have them built in are asked before us.
 LIBRARY = ("_ctypes", "_json", "_socket", "_struct", "binascii", "fcntl", "math", "resource", "select")
 
-#: What `re` is made of, in any Python: children and checks look for words, and where the library lies may be away by then.
-EXPRESSIONS = (
-    "re re._casefix re._compiler re._constants re._parser sre_compile sre_constants sre_parse copyreg enum functools heapq keyword"
-    " operator reprlib types"
-).split()
+#: What `re` imports: children and checks look for words, and where the library lies may be away by then.
+IMPORTED = ("collections", "copyreg", "enum", "functools", "heapq", "keyword", "operator", "reprlib", "types")
+#: What it is made of itself, as a package (Python 3.11) and before that.
+PARTS = ("re._casefix", "re._compiler", "re._constants", "re._parser")
+FORMER_PARTS = ("sre_compile", "sre_constants", "sre_parse")
 
 
 class PreloadedCode:
@@ -95,11 +95,13 @@ def preload(packages: Iterable[str]) -> None:
     """Read the code of all modules of these packages, which are imported, that are not imported yet. Raises OSError."""
     there = {package for one in sys.meta_path if isinstance(one, PreloadedCode) for package in one.whole}
     finder = PreloadedCode({})
-    library = os.path.dirname(os.__file__)
-    for name in EXPRESSIONS:
-        package, _, _ = name.rpartition(".")
-        if name == "re" or name not in sys.modules:
-            finder.add(name, [finder.folder_of(package) if package else library])
+    if not _is_there("re"):
+        library = os.path.dirname(os.__file__)
+        finder.add("re", [library])
+        folder = finder.folder_of("re")
+        for name in (*IMPORTED, *(PARTS if folder else FORMER_PARTS)):
+            if not _is_there(name):
+                finder.add(name, [folder if name in PARTS else library])
     for package in packages:
         if package in there:
             continue
@@ -109,6 +111,12 @@ def preload(packages: Iterable[str]) -> None:
                 if kind == "py" and name != "__init__" and f"{package}.{name}" not in sys.modules:
                     finder.add(f"{package}.{name}", [folder])
     sys.meta_path.insert(0, finder)
+
+
+def _is_there(name: str) -> bool:
+    """Whether it has been imported; of what only stands in for it (`standins`) nothing says where it is from."""
+    found = sys.modules.get(name)
+    return found is not None and vars(found).get("__spec__") is not None
 
 
 def _code_of(name: str, spec: Any) -> bytes:

@@ -83,6 +83,26 @@ def test_what_is_kept_out_is_there_when_it_is_used() -> None:
     assert "linecache" in modules_of(code)
 
 
+def test_words_are_looked_for_without_the_library_too() -> None:
+    """It may lie where a file system is away; what it is made of differs from Python to Python, and finders import some of it."""
+    script = """
+import sys
+sys.path[:] = %r
+from daqsched_executor.lean import keep_out
+keep_out()
+import daqsched_executor.run.main
+from daqsched_executor.preloaded import preload
+from daqsched_executor.standins import loaded
+preload(f"daqsched_executor.{package}" for package in ("run", "life", "machine"))
+assert "collections" not in [name for name, one in sys.modules.items() if type(one) is type(sys)]
+sys.path.clear(), sys.path_importer_cache.clear()
+print(loaded("re").compile("a+b").search("xaab")[0])
+"""
+    argv = [sys.executable, "-I", "-S", "-c", script % sys.path]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "aab\n"), done.stderr
+
+
 def test_a_connection_that_is_made_after_all_is_a_real_one() -> None:
     """pymesos imports the class by name; only what makes one of it loads the module."""
     code = "from daqsched_executor.lean import keep_out; keep_out(); from http.client import HTTPConnection"
