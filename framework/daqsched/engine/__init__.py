@@ -14,9 +14,9 @@ One thread owns an engine. Its rules, in short:
 - offers are asked for while something waits, and suppressed while nothing does and no new machine could be of use (`demand`).
 
 Inside, imports go one way. `engine` says which of the `events` goes where, and returns `commands` and a `verdict`.
-What each kind leads to is in `offers`, `tasks` (whose doing an end was: `unasked_ends`), `desired`,
-`applying` (an apply), `hold_steps` (stops and starts by
-hand), `operator_commands`, `leases` (hosts set aside), `namesake_steps`, `rollout_requests` and `rollout_steps`,
+What each kind leads to is in `offers`, `tasks` (whose doing an end was: `unasked_ends`), `desired`, `applying` (an
+apply), `hold_steps` (stops and starts by hand), `operator_commands`, `leases` (hosts set aside), `namesake_steps`,
+`rollout_requests` and `rollout_steps`,
 `preflight_steps`, `logbook_steps`, `credential_steps` (tokens), `choice_steps` (what shifters may set),
 `control_steps` (who is in control, which is asked before each, too), `proposal_steps`, `reconciling` (the master
 comes and goes, and is asked what it knows) and `time_steps` (what time alone leads to). Before each that somebody

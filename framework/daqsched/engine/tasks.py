@@ -38,7 +38,7 @@ def reported(farm: Farm, event: events.TaskReported, now: float) -> None:
         farm.note(f"{instance}: {event.agent_id} says {event.state} of {event.task_id}, which is not its own; ignored")
     elif event.state in LIVE:
         _alive(farm, instance, event, now)
-    elif event.reason == unasked_ends.REREGISTERED:
+    elif event.reason == unasked_ends.REREGISTERED and event.state in ENDED:
         farm.note(f"{instance}: {instance.host} is back, and it has ended; how, its agent says")
     elif event.state in ENDED:
         _ended(farm, instance, event, now)
@@ -177,8 +177,8 @@ def _ended(farm: Farm, instance: Instance, event: events.TaskReported, now: floa
     said = event.message or unasked_ends.words(event)
     if not asked_for:
         if not event.by_executor:
-            report = unasked_ends.report_of(task, event, now) or report
-            said = unasked_ends.sentence(task, event, instance.host, now)
+            report = unasked_ends.report_of(task, event, culprit, now) or report
+            said = unasked_ends.sentence(task, event, culprit, instance.host, now)
         _note_death(farm, instance, task.report, report, now)
     if task.killed and event.state == "TASK_KILLED" and farm.durations.ended(instance.name, now - task.killed):
         farm.out.append(commands.SaveDocument(DURATIONS))

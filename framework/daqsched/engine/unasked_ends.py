@@ -41,8 +41,8 @@ WITH_EXECUTOR = "its executor ended: killed, or its host was restarted"
 
 
 def culprit(task: Task, event: events.TaskReported) -> Culprit:
-    """What an end comes of that nobody asked for."""
-    if event.by_executor or event.reason.startswith(LIMITS):
+    """What an end comes of that nobody asked for, and that its executor does not tell of itself."""
+    if event.reason.startswith(LIMITS):
         return "program"
     if event.state in _WITH_AGENT or task.state in ("unreachable", "unknown"):
         return "host"
@@ -50,12 +50,11 @@ def culprit(task: Task, event: events.TaskReported) -> Culprit:
     return "program" if task.report is None else "executor"
 
 
-def sentence(task: Task, event: events.TaskReported, host: str, now: float) -> str:
+def sentence(task: Task, event: events.TaskReported, of: Culprit, host: str, now: float) -> str:
     """How it ended, for people."""
-    said = event.message or words(event)
+    said = said_of(event)
     if event.state in ("TASK_FINISHED", "TASK_KILLED"):  # whoever says it, it is no failure
         return said
-    of = culprit(task, event)
     if of == "executor":
         return f"{WITH_EXECUTOR} ({said})"
     if of == "host" and event.state not in _WITH_AGENT:
@@ -68,11 +67,11 @@ def spoke_never(task: Task, event: events.TaskReported) -> bool:
     return event.reason == GONE and task.report is None
 
 
-def report_of(task: Task, event: events.TaskReported, now: float) -> Optional[Report]:
+def report_of(task: Task, event: events.TaskReported, of: Culprit, now: float) -> Optional[Report]:
     """What the last report would be, had its executor lived to give it; of a host that went away nobody says more."""
-    if event.state not in ("TASK_FAILED", "TASK_ERROR") or culprit(task, event) == "host":
+    if event.state not in ("TASK_FAILED", "TASK_ERROR") or of == "host":
         return None
-    said = brief(event.message or words(event))
+    said = brief(said_of(event))
     if event.reason == MEMORY:
         end = Exit(now, ran_s(task, None, now), signal="SIGKILL", out_of_memory=True, lines=(said,), printed=False)
     elif task.report is None:
@@ -91,7 +90,12 @@ def ran_s(task: Task, last: Optional[Report], now: float) -> float:
     return now - task.launched
 
 
+def said_of(event: events.TaskReported) -> str:
+    """The message, or Mesos' own words."""
+    return event.message or words(event)
+
+
 def words(event: events.TaskReported) -> str:
-    """Mesos' own, where there is no message."""
+    """Mesos' own."""
     reason = event.reason.replace("REASON_", "").replace("_", " ").lower()
     return f"{event.state.replace('TASK_', '').replace('_', ' ').lower()}{' (' + reason + ')' if reason else ''}"

@@ -86,11 +86,11 @@ def looked(asks: Iterable[HostQuery], why_waiting: Callable[[HostQuery], str]) -
     over = True
     for ask in asks:
         over &= ask.over
-        every |= {_who(name, question.release) for question in ask.questions for name in question.jobs}
+        asked = {_who(name, question.release) for question in ask.questions for name in question.jobs}
+        every |= asked
         if ask.starts_nothing:
-            for question in ask.questions:
-                for name in question.jobs:
-                    wrong.setdefault(_who(name, question.release), {})[ask.host] = ask.reason
+            for who in asked:
+                wrong.setdefault(who, {})[ask.host] = ask.reason
             continue
         if ask.state != "found":
             silent.append(f"{ask.host} was not looked at before: {ask.reason if ask.over else why_waiting(ask)}")
