@@ -1,7 +1,7 @@
 // Stop, start and restart what is selected.
 
 import { useState } from "preact/hooks";
-import { commandOf, quoted } from "./address.js";
+import { capital, commandOf, quoted } from "./address.js";
 import { endsOf, endSentence, saidOf, type Verb } from "./ends.js";
 import { nameOf } from "./model.js";
 import { Question } from "./question.js";
@@ -38,7 +38,7 @@ function ActsOf({ words, cells }: { words: readonly string[]; cells: readonly nu
     <span class="acts">
       {may.map((verb) => (
         <button key={verb} type="button" class="plain" data-verb={verb} disabled={cells.length === 0} onClick={() => begin(verb)}>
-          {nameOfVerb(verb)} ...
+          {capital(verb)} ...
         </button>
       ))}
       {done && <span role="status">{done}</span>}
@@ -47,14 +47,12 @@ function ActsOf({ words, cells }: { words: readonly string[]; cells: readonly nu
   );
 }
 
-const nameOfVerb = (verb: Verb): string => verb[0]?.toUpperCase() + verb.slice(1);
-
 function Ask({ meant: { verb, words, names, ends: counted }, over }: { meant: Meant; over: (said: string) => void }) {
   const starts = verb === "start";
   return (
     <Question
-      title={`${nameOfVerb(verb)} ${names.length === 1 ? names[0] : `${names.length.toLocaleString("en")} instances`}?`}
-      act={nameOfVerb(verb)}
+      title={`${capital(verb)} ${names.length === 1 ? names[0] : `${names.length.toLocaleString("en")} instances`}?`}
+      act={capital(verb)}
       says={(ends) => (starts ? [] : [endSentence(verb, ends ?? 0)])}
       names={names}
       message={!starts}

@@ -49,6 +49,12 @@ export function searchOf(address: Address): string {
   return text && `?${text}`;
 }
 
+/** Where the story of JOB@HOST is. */
+export const storyAt = (name: string): string => `/i/${encodeURIComponent(name).replaceAll("%40", "@")}`;
+
+/** A sentence's first letter. */
+export const capital = (words: string): string => `${words[0]?.toUpperCase() ?? ""}${words.slice(1)}`;
+
 /** A word as a shell takes it. */
 export const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
 

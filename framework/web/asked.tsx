@@ -1,4 +1,4 @@
-// What a page asks of the daemon besides the board, while somebody looks.
+// What a page asks of the daemon besides the board: answers, while somebody looks, and changes.
 
 import { useEffect, useState } from "preact/hooks";
 import { ask, loginPlace } from "../daqsched/pages/place.js";
@@ -45,4 +45,28 @@ export function useAsked<Answer>(path: string): [Told<Answer>, () => void] {
     };
   }, [path, turn]);
   return [answer, () => setTurn(turn + 1)];
+}
+
+/** That an answer is awaited, or why there is none. */
+export function Unanswered({ answer }: { answer: Told<unknown> }) {
+  if (!answer) return <p class="faint">Asking ...</p>;
+  return "error" in answer ? <p class="notice bad">{answer.error}</p> : null;
+}
+
+/** Asks for a change. One whose answer was lost is to be asked for again in the same words: it has the same key, and nothing is done
+ * twice. `make` gives the answer, or null where somebody has to log in first. */
+export function useChange(): { busy: boolean; lost: boolean; make: (path: string, body: unknown) => Promise<Awaited<ReturnType<typeof ask>> | null> } {
+  const [busy, setBusy] = useState(false);
+  const [lost, setLost] = useState("");
+  const make = async (path: string, body: unknown): Promise<Awaited<ReturnType<typeof ask>> | null> => {
+    setBusy(true);
+    const key = lost || crypto.randomUUID();
+    const answer = await ask(path, body, key);
+    setBusy(false);
+    setLost(answer.status === 0 || answer.status >= 500 ? key : "");
+    if (answer.status !== 401) return answer;
+    location.replace(loginPlace());
+    return null;
+  };
+  return { busy, lost: lost !== "", make };
 }

@@ -1,11 +1,12 @@
 // How many lines there were, by time and level.
 
+import { LEVELS } from "./search.js";
 import { now, zone } from "./store.js";
 import { timeOf } from "./times.js";
 import type { LineGroup } from "./wire.js";
 
 /** From worst to best; what says no level is `-`. */
-const LEVELS = ["critical", "error", "warning", "notice", "info", "debug", "trace", "-"] as const;
+const RANKS = [...[...LEVELS].reverse(), "-"];
 
 const HEIGHT = 80;
 
@@ -25,7 +26,7 @@ export function intervalsOf(groups: readonly LineGroup[], since: number, until: 
     its.total += one.count;
     its.levels.push([one.values[0] ?? "-", one.count]);
   }
-  const rank = (level: string): number => LEVELS.indexOf(level as (typeof LEVELS)[number]);
+  const rank = (level: string): number => RANKS.indexOf(level);
   for (const one of found.values()) one.levels.sort(([a], [b]) => rank(a) - rank(b));
   return [...found.values()];
 }

@@ -1,8 +1,7 @@
 // What people hand each other: control, hosts that are set aside, the logbook.
 
 import { useState } from "preact/hooks";
-import { ask, loginPlace } from "../daqsched/pages/place.js";
-import { useAsked } from "./asked.js";
+import { Unanswered, useAsked, useChange } from "./asked.js";
 import { commandOf, quoted } from "./address.js";
 import { endsOf } from "./ends.js";
 import { hostOf } from "./model.js";
@@ -28,12 +27,6 @@ export function CrewPage() {
       <Logbook />
     </article>
   );
-}
-
-/** Why the daemon does not say it, or that it is awaited. */
-function Unanswered({ answer }: { answer: { error: string } | { nothing: true } | { found: unknown } | null }) {
-  if (!answer) return <p class="faint">Asking ...</p>;
-  return "error" in answer ? <p class="notice bad">{answer.error}</p> : null;
 }
 
 const scopeOf = (one: InControl): string => (one.part === null ? "the farm" : one.part ? `part ${one.part}` : "the part without a name");
@@ -205,20 +198,13 @@ function Logbook() {
   const [answer, again] = useAsked<NoteAnswer>("/v1/note?most=50");
   const [text, setText] = useState("");
   const [wrong, setWrong] = useState("");
-  const [key, setKey] = useState("");
-  const [busy, setBusy] = useState(false);
+  const { busy, lost, make } = useChange();
   const write = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (busy || !text.trim()) return;
-    setBusy(true);
-    // one whose answer was lost is written once
-    const mine = key || crypto.randomUUID();
-    const { status, found } = await ask("/v1/note", { message: text.trim() }, mine);
-    setBusy(false);
-    setKey(status === 0 || status >= 500 ? mine : "");
-    if (status === 401) location.replace(loginPlace());
-    else if (status !== 200) setWrong(whyNot(found));
-    else (setText(""), setWrong(""), again());
+    const answer = await make("/v1/note", { message: text.trim() });
+    if (answer && answer.status !== 200) setWrong(whyNot(answer.found));
+    else if (answer) (setText(""), setWrong(""), again());
   };
   return (
     <section id="logbook">
@@ -226,7 +212,7 @@ function Logbook() {
       {may("note") && (
         <form class="filter" onSubmit={write}>
           <label for="note">Note</label>
-          <input id="note" value={text} maxLength={1000} placeholder="beam is back" autocomplete="off" readOnly={busy} onInput={(event) => setText(event.currentTarget.value)} />
+          <input id="note" value={text} maxLength={1000} placeholder="beam is back" autocomplete="off" readOnly={busy || lost} onInput={(event) => setText(event.currentTarget.value)} />
           <button class="plain" disabled={busy}>
             {busy ? "Asking ..." : "Write it down"}
           </button>

@@ -2,7 +2,7 @@
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Acts } from "./acts.js";
-import { commandOf } from "./address.js";
+import { commandOf, storyAt } from "./address.js";
 import { cellOf, marksOf } from "./model.js";
 import { State } from "./signs.js";
 import { address, farm, go, tick } from "./store.js";
@@ -45,7 +45,7 @@ export function Detail() {
             <dd>{(known.restarts[cell] ?? 0).toLocaleString("en")}</dd>
           </dl>
           <p>
-            <a class="whole" href={`/i/${encodeURIComponent(name).replaceAll("%40", "@")}`}>
+            <a class="whole" href={storyAt(name)}>
               Its whole story
             </a>
           </p>

@@ -1,8 +1,7 @@
 // What the next shift is told: how things are, what was done, what somebody has in hand; as a page and as text.
 
-import { useState } from "preact/hooks";
-import { ask, loginPlace } from "../daqsched/pages/place.js";
-import { useAsked } from "./asked.js";
+import { useRef, useState } from "preact/hooks";
+import { useAsked, useChange } from "./asked.js";
 import { Copied } from "./detail.js";
 import { nameOf, trouble, type Farm } from "./model.js";
 import { farm, now, tick, who, whyNot, zone } from "./store.js";
@@ -45,19 +44,15 @@ export function HandoverPage() {
 function Text({ lines }: { lines: readonly string[] }) {
   const [message, setMessage] = useState("");
   const [said, setSaid] = useState("");
-  const [key, setKey] = useState("");
-  const [busy, setBusy] = useState(false);
+  const { busy, lost, make } = useChange();
+  // what is asked for again says what it said, whatever has become of the farm meanwhile
+  const signed = useRef("");
   const sign = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (busy) return;
-    setBusy(true);
-    const mine = key || crypto.randomUUID();
-    const text = `shift handed over: ${lines[1] ?? ""}${message.trim() ? ` ${message.trim()}` : ""}`;
-    const { status, found } = await ask("/v1/note", { message: text.slice(0, 1000) }, mine);
-    setBusy(false);
-    setKey(status === 0 || status >= 500 ? mine : "");
-    if (status === 401) location.replace(loginPlace());
-    else setSaid(status === 200 ? "It stands in the logbook." : whyNot(found));
+    if (!lost) signed.current = `shift handed over: ${lines[1] ?? ""}${message.trim() ? ` ${message.trim()}` : ""}`.slice(0, 1000);
+    const answer = await make("/v1/note", { message: signed.current });
+    if (answer) setSaid(answer.status === 200 ? "It stands in the logbook." : whyNot(answer.found));
   };
   return (
     <>
@@ -70,7 +65,7 @@ function Text({ lines }: { lines: readonly string[] }) {
       {who.value?.verbs["note"] === "" && (
         <form class="filter" onSubmit={sign}>
           <label for="word">A word for the next shift</label>
-          <input id="word" value={message} maxLength={500} autocomplete="off" readOnly={busy} onInput={(event) => setMessage(event.currentTarget.value)} />
+          <input id="word" value={message} maxLength={500} autocomplete="off" readOnly={busy || lost} onInput={(event) => setMessage(event.currentTarget.value)} />
           <button class="plain" disabled={busy}>
             {busy ? "Asking ..." : "Sign off"}
           </button>

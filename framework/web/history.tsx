@@ -1,7 +1,7 @@
 // What was applied, when, by whom and why; and what each revision changed.
 
 import { useState } from "preact/hooks";
-import { told, useAsked, type Told } from "./asked.js";
+import { told, Unanswered, useAsked, type Told } from "./asked.js";
 import { commandOf } from "./address.js";
 import { Command } from "./detail.js";
 import { differences, type Difference } from "./differences.js";
@@ -20,8 +20,7 @@ export function HistoryPage() {
   return (
     <article class="story">
       <h2>History</h2>
-      {!answer && <p class="faint">Asking ...</p>}
-      {answer && "error" in answer && <p class="notice bad">{answer.error}</p>}
+      <Unanswered answer={answer} />
       {answer && "found" in answer && revisions.length === 0 && <p>Nothing has been applied yet.</p>}
       <ol class="changes">
         {revisions.map((one, at) => (

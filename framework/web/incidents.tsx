@@ -1,6 +1,6 @@
 // Deaths that are alike, over all hosts: does it fail here or everywhere, and since which change?
 
-import { useAsked } from "./asked.js";
+import { Unanswered, useAsked } from "./asked.js";
 import { commandOf } from "./address.js";
 import { Command } from "./detail.js";
 import { now, zone } from "./store.js";
@@ -16,8 +16,7 @@ export function IncidentsPage() {
     <article class="story">
       <h2>Incidents</h2>
       <p class="faint">Programs that died, and nobody had asked for it; those that died alike are one, the latest first.</p>
-      {!answer && <p class="faint">Asking ...</p>}
-      {answer && "error" in answer && <p class="notice bad">{answer.error}</p>}
+      <Unanswered answer={answer} />
       {answer && "found" in answer && answer.found.incidents.length === 0 && <p>No program has died that nobody asked to end.</p>}
       {answer && "found" in answer && answer.found.incidents.map((one) => <Alike key={`${one.how} ${one.line} ${one.first}`} one={one} daemon={answer.found.daemon ?? 0} />)}
       <h3>To type</h3>

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { told, type Told } from "./asked.js";
-import { commandOf, quoted } from "./address.js";
+import { capital, commandOf, quoted, stampOf } from "./address.js";
 import { Bars, intervalsOf } from "./bars.js";
 import { Command } from "./detail.js";
 import { Lines, type Span } from "./lines.js";
@@ -168,7 +168,7 @@ function Live({ search }: { search: Search }) {
 /** The command that shows the same. */
 function commandFor(search: Search, live: boolean, mistake: string): string {
   const options = [...(live ? ["-f"] : []), ...(search.grep.trim() ? ["--grep", quoted(search.grep.trim())] : []), ...(search.worst !== "all" ? ["--level", search.worst] : [])];
-  if (!live && search.until) options.push("--since", quoted(stamp(search.until - search.span)), "--until", quoted(stamp(search.until)));
+  if (!live && search.until) options.push("--since", quoted(stampOf(search.until - search.span)), "--until", quoted(stampOf(search.until)));
   else if (!live) options.push("--since", `${search.span}s`);
   try {
     return commandOf("logs", mistake ? [] : wordsOf(search.q), options);
@@ -177,6 +177,4 @@ function commandFor(search: Search, live: boolean, mistake: string): string {
   }
 }
 
-const sentence = (words: string): string => `${words[0]?.toUpperCase() ?? ""}${words.slice(1)}${/[.?!]$/.test(words) ? "" : "."}`;
-
-const stamp = (at: number): string => new Date(at * 1000).toISOString();
+const sentence = (words: string): string => `${capital(words)}${/[.?!]$/.test(words) ? "" : "."}`;

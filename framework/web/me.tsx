@@ -1,7 +1,7 @@
 // Who one is to the daemon, and what one may, with the reason where not.
 
 import { useState } from "preact/hooks";
-import { useAsked } from "./asked.js";
+import { Unanswered, useAsked } from "./asked.js";
 import { commandOf } from "./address.js";
 import { roleOf } from "./bar.js";
 import { Command } from "./detail.js";
@@ -16,8 +16,7 @@ export function MePage() {
   return (
     <article class="story">
       <h2>You, and what you may</h2>
-      {!answer && <p class="faint">Asking ...</p>}
-      {answer && "error" in answer && <p class="notice bad">{answer.error}</p>}
+      <Unanswered answer={answer} />
       {answer && "found" in answer && <Who me={answer.found} of={of} />}
       <form class="filter" onSubmit={(event) => (event.preventDefault(), setOf(typed.trim()))}>
         <label for="of">What you may do to</label>

@@ -1,7 +1,7 @@
 // Asks before something is done: what ends is said beforehand, and that number is the most that the daemon lets end.
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { ask, loginPlace } from "../daqsched/pages/place.js";
+import { useChange } from "./asked.js";
 import { NAMED } from "./ends.js";
 import { ageS, setBack, stale, whyNot } from "./store.js";
 import { lengthOf } from "./times.js";
@@ -28,11 +28,9 @@ export function Question({ title, act, says, names = [], message: asks = true, e
   const dialog = useRef<HTMLDialogElement>(null);
   const [message, setMessage] = useState("");
   const [wrong, setWrong] = useState("");
-  const [busy, setBusy] = useState(false);
   // what the daemon counted when it refused: whoever asks again has read it
   const [ends, setEnds] = useState(counted);
-  // an answer that was lost is asked for again with the same key and the same words, so that nothing is done twice
-  const [lost, setLost] = useState("");
+  const { busy, lost, make } = useChange();
   // at once: whoever types meanwhile would type into the page
   useLayoutEffect(() => dialog.current?.showModal(), []);
   useLayoutEffect(() => {
@@ -51,17 +49,13 @@ export function Question({ title, act, says, names = [], message: asks = true, e
   const does = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (busy) return;
-    setBusy(true);
     setWrong("");
-    const key = lost || crypto.randomUUID();
-    const { status, found } = await ask(path, body(text, ends), key);
-    setBusy(false);
-    setLost(status === 0 || status >= 500 ? key : "");
-    if (status === 401) location.replace(loginPlace());
-    else if (status !== 200) {
-      setWrong(whyNot(found));
-      if (found.code === "not-confirmed" && Number.isSafeInteger(found.stops)) setEnds(found.stops);
-    } else over(found);
+    const answer = await make(path, body(text, ends));
+    if (!answer) return;
+    const { status, found } = answer;
+    if (status === 200) return over(found);
+    setWrong(whyNot(found));
+    if (found.code === "not-confirmed" && Number.isSafeInteger(found.stops)) setEnds(found.stops);
   };
   return (
     <dialog ref={dialog} aria-labelledby="asked" onCancel={(event) => (event.preventDefault(), leave())} onClose={() => (busy ? dialog.current?.showModal() : over(null))}>
@@ -82,7 +76,7 @@ export function Question({ title, act, says, names = [], message: asks = true, e
         {asks && (
           <>
             <label for="message">Why, for whoever looks at it next</label>
-            <input id="message" value={message} maxLength={500} autocomplete="off" readOnly={busy || lost !== ""} onInput={(event) => setMessage(event.currentTarget.value)} />
+            <input id="message" value={message} maxLength={500} autocomplete="off" readOnly={busy || lost} onInput={(event) => setMessage(event.currentTarget.value)} />
           </>
         )}
         <p>

@@ -1,8 +1,8 @@
 // A change on its way over the farm, batch by batch: how far it is, what holds it up, and the hand on it.
 
 import { useState } from "preact/hooks";
-import { useAsked } from "./asked.js";
-import { commandOf, quoted } from "./address.js";
+import { Unanswered, useAsked } from "./asked.js";
+import { capital, commandOf, quoted, storyAt } from "./address.js";
 import { Command } from "./detail.js";
 import { Question } from "./question.js";
 import { now, who, zone } from "./store.js";
@@ -25,8 +25,7 @@ export function RolloutPage() {
   return (
     <article class="story">
       <h2>Rollout</h2>
-      {!answer && <p class="faint">Asking ...</p>}
-      {answer && "error" in answer && <p class="notice bad">{answer.error}</p>}
+      <Unanswered answer={answer} />
       {answer && "found" in answer && (answer.found.rollout ? <One rollout={answer.found.rollout} answer={answer.found} again={again} /> : <p>There has been none that you see.</p>)}
       <h3>To type</h3>
       <Command text={commandOf("rollout", [])} />
@@ -43,7 +42,7 @@ function One({ rollout, answer, again }: { rollout: Rollout; answer: RolloutAnsw
   return (
     <>
       <p class={state === "paused" ? "notice bad" : "notice"} id="rollout">
-        {`${answer.words?.[0]?.toUpperCase()}${answer.words?.slice(1)}.`}
+        {capital(answer.words ?? "")}.
       </p>
       <p>
         <progress max={Math.max(1, rollout.instances)} value={Math.max(0, reached)} aria-label="instances that its batches have reached" />{" "}
@@ -58,15 +57,15 @@ function One({ rollout, answer, again }: { rollout: Rollout; answer: RolloutAnsw
       <p class="acts">
         {may.map((what) => (
           <button key={what} type="button" class="plain" data-steer={what} onClick={() => (setDone(""), setAsked(what))}>
-            {what[0]?.toUpperCase() + what.slice(1)} ...
+            {capital(what)} ...
           </button>
         ))}
         {done && <span role="status">{done}</span>}
       </p>
       {asked && (
         <Question
-          title={`${asked[0]?.toUpperCase() + asked.slice(1)} rollout ${rollout.number}?`}
-          act={asked[0]?.toUpperCase() + asked.slice(1)}
+          title={`${capital(asked)} rollout ${rollout.number}?`}
+          act={capital(asked)}
           says={(ends) => [MEANS[asked], ...(ends === null ? [] : [`${ends.toLocaleString("en")} of them may run now, and end.`])]}
           command={(text, ends) => commandOf(`rollout ${asked}`, [], [...(text ? ["-m", quoted(text)] : []), ...(ends === null ? [] : [`--stops ${ends}`])])}
           path={`/v1/rollout?number=${rollout.number}`}
@@ -85,7 +84,7 @@ function One({ rollout, answer, again }: { rollout: Rollout; answer: RolloutAnsw
           <ul>
             {answer.lagging.map(([job, host, why]) => (
               <li>
-                <a href={`/i/${encodeURIComponent(`${job}@${host}`).replaceAll("%40", "@")}`}>
+                <a href={storyAt(`${job}@${host}`)}>
                   {job}@{host}
                 </a>{" "}
                 {why}

@@ -13,7 +13,7 @@ export interface Search {
 }
 
 /** From least to worst (daqsched_executor/contract/levels.py). */
-const LEVELS = ["trace", "debug", "info", "notice", "warning", "error", "critical"];
+export const LEVELS = ["trace", "debug", "info", "notice", "warning", "error", "critical"];
 
 export const WORST = ["all", "notice", "warning", "error", "critical"];
 
