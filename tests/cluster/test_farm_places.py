@@ -236,18 +236,22 @@ def test_control_is_taken_given_back_and_taken_over(web: WebServe, page: Page) -
     assert not breaches(page)
 
 
+#: The answer to the first note is lost.
+LOST_NOTE = """{
+  const real = window.fetch;
+  let lost = 0;
+  window.fetch = async (...asked) => {
+    const answer = await real(...asked);
+    if (String(asked[0]) !== '/v1/note' || !asked[1]?.method || lost++) return answer;
+    throw new TypeError('lost');
+  };
+}"""
+
+
 def test_notes_are_written_and_read(web: WebServe, page: Page) -> None:
     """Once, also where the answer is lost; as text."""
     opened(page, web, "/crew")
-    page.js("""{
-      const real = window.fetch;
-      let lost = 0;
-      window.fetch = async (...asked) => {
-        const answer = await real(...asked);
-        if (String(asked[0]) !== '/v1/note' || !asked[1]?.method || lost++) return answer;
-        throw new TypeError('lost');
-      };
-    }""")
+    page.js(LOST_NOTE)
     page.wait("document.querySelector('#note')")
     page.js("document.querySelector('#note').focus()")
     page.type(HOSTILE)
@@ -276,12 +280,23 @@ def test_a_shift_is_handed_over(web: WebServe, page: Page) -> None:
         "by alice",
     ):
         assert words in text, text
+    page.js(LOST_NOTE)
     page.js("document.querySelector('#word').focus()")
     page.type("look at hlt03")
     page.press("Enter")
+    page.wait("document.querySelector('.filter [role=status]').textContent.includes('does not answer')")
+    # the farm goes on meanwhile, and what is asked for again says what it said
+    web.serve.client.stop(["readout@hlt01"], "cabling, too", stops=9)
+    page.wait("document.querySelector('#handover').textContent.includes('readout@hlt01')")
+    page.click(".filter button")
     page.wait("document.querySelector('.filter [role=status]').textContent === 'It stands in the logbook.'")
-    last = web.serve.client.notes().notes[0]
-    assert last.user == "alice" and last.message.startswith("shift handed over: ") and "look at hlt03" in last.message
+    last, before = web.serve.client.notes().notes
+    assert (
+        before.message == HOSTILE
+        and last.user == "alice"
+        and last.message.startswith("shift handed over: ")
+        and "look at hlt03" in last.message
+    )
     assert page.js("document.images.length") == 0 and not breaches(page)
 
 
